@@ -1,0 +1,38 @@
+package backend
+
+import "fmt"
+
+// LoginForm says which form of a mailbox's name a backend gets as its user name.
+type LoginForm uint8
+
+// The forms a configuration may name under `login`.
+const (
+	LoginMailbox LoginForm = iota // the canonical address, alice@example.com
+	LoginLocal                    // its local part, alice
+	LoginTyped                    // what the client typed, to the octet
+)
+
+var loginForms = [...]string{LoginMailbox: "mailbox", LoginLocal: "local", LoginTyped: "typed"}
+
+// String returns the form's name as the configuration spells it.
+func (f LoginForm) String() string { return loginForms[f] }
+
+// ParseLoginForm reads a form's name as the configuration spells it.
+func ParseLoginForm(s string) (LoginForm, error) {
+	for f, name := range loginForms {
+		if s == name {
+			return LoginForm(f), nil
+		}
+	}
+	return 0, fmt.Errorf("login form %q: want mailbox, local or typed", s)
+}
+
+// Target is what is known of a backend before anybody connects to it. It is a
+// plain value: built once from configuration, never changed afterwards, because
+// the directory hands the same slices to many sessions.
+type Target struct {
+	Name      string    // unique, as in logs and metrics
+	Addresses []string  // HOST:PORT, several ways to one machine, tried in order; never empty
+	Aliases   []string  // further names that a directory may use
+	Login     LoginForm // what the backend gets as user name where the directory says nothing
+}
