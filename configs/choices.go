@@ -1,0 +1,127 @@
+package configs
+
+// choice is a value that must be one of a few words.
+type choice interface{ choices() []string }
+
+// Plaintext says where a password may travel unencrypted.
+type Plaintext string
+
+// The choices of auth.plaintext.
+const (
+	PlaintextNever    Plaintext = "never"
+	PlaintextLoopback Plaintext = "loopback"
+	PlaintextAlways   Plaintext = "always"
+)
+
+func (Plaintext) choices() []string { return words(PlaintextNever, PlaintextLoopback, PlaintextAlways) }
+
+// SourceType is a kind of directory source.
+type SourceType string
+
+// SourceFile is a mailbox map file.
+const SourceFile SourceType = "file"
+
+func (SourceType) choices() []string { return words(SourceFile) }
+
+// Unknown says what happens to a mailbox that no source knows.
+type Unknown string
+
+// UnknownReject refuses it like a wrong password.
+const UnknownReject Unknown = "reject"
+
+func (Unknown) choices() []string { return words(UnknownReject) }
+
+// Login is what the backend gets as the user's name.
+type Login string
+
+// The choices of a backend's login: the canonical address, its local part, or
+// what the client typed.
+const (
+	LoginMailbox Login = "mailbox"
+	LoginLocal   Login = "local"
+	LoginTyped   Login = "typed"
+)
+
+func (Login) choices() []string { return words(LoginMailbox, LoginLocal, LoginTyped) }
+
+// TLSMode says how the connection to a backend is protected.
+type TLSMode string
+
+// TLSNone leaves the connection plain.
+const TLSNone TLSMode = "none"
+
+func (TLSMode) choices() []string { return words(TLSNone) }
+
+// Code is a response code (RFC 2449, RFC 3206) without its brackets.
+type Code string
+
+// The choices of a refusal's code.
+const (
+	CodeInUse      Code = "IN-USE"
+	CodeLoginDelay Code = "LOGIN-DELAY"
+	CodeSysTemp    Code = "SYS/TEMP"
+	CodeSysPerm    Code = "SYS/PERM"
+	CodeAuth       Code = "AUTH"
+)
+
+func (Code) choices() []string {
+	return words(CodeInUse, CodeLoginDelay, CodeSysTemp, CodeSysPerm, CodeAuth)
+}
+
+// Level is the least severity that is logged.
+type Level string
+
+// The choices of log.level, which are also the names that log/slog reads.
+const (
+	LevelDebug Level = "debug"
+	LevelInfo  Level = "info"
+	LevelWarn  Level = "warn"
+	LevelError Level = "error"
+)
+
+func (Level) choices() []string { return words(LevelDebug, LevelInfo, LevelWarn, LevelError) }
+
+// Format is the form of a log record.
+type Format string
+
+// The choices of log.format.
+const (
+	FormatText Format = "text"
+	FormatJSON Format = "json"
+)
+
+func (Format) choices() []string { return words(FormatText, FormatJSON) }
+
+// UnknownUsers says how a name that the directory does not know is logged.
+// People type passwords there.
+type UnknownUsers string
+
+// The choices of log.unknown_users.
+const (
+	UnknownUsersHash  UnknownUsers = "hash"
+	UnknownUsersOmit  UnknownUsers = "omit"
+	UnknownUsersPlain UnknownUsers = "plain"
+)
+
+func (UnknownUsers) choices() []string {
+	return words(UnknownUsersHash, UnknownUsersOmit, UnknownUsersPlain)
+}
+
+// ClientDetail says how much of a client's address is logged.
+type ClientDetail string
+
+// The choices of log.client: the address, or its /24 (IPv4) or /48 (IPv6).
+const (
+	ClientFull   ClientDetail = "full"
+	ClientPrefix ClientDetail = "prefix"
+)
+
+func (ClientDetail) choices() []string { return words(ClientFull, ClientPrefix) }
+
+func words[T ~string](choices ...T) []string {
+	list := make([]string, len(choices))
+	for i, c := range choices {
+		list[i] = string(c)
+	}
+	return list
+}

@@ -1,0 +1,136 @@
+package configs
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is what one configuration file asks for, with every default in place.
+//
+// Its sections are plain data: a reload compares them with reflect.DeepEqual.
+// Compare sections, not the whole Config, which also remembers where each value
+// stands in its file, so that a comment more would be a change.
+//
+// Tags: `yaml` names the key (`required`: may not be missing or empty; `single`:
+// one value stands for a list of one), `default` is its default (of a list: parted
+// by white space), `min`, `above` and `max` are its bounds, `seed` names the sibling
+// that a list's elements begin as.
+type Config struct {
+	Listeners []Listener `yaml:"listeners,required"`
+	Auth      Auth       `yaml:"auth"`
+	Timeouts  Timeouts   `yaml:"timeouts"`
+	Limits    Limits     `yaml:"limits"`
+	Directory Directory  `yaml:"directory"`
+	Backends  Backends   `yaml:"backends"`
+	Log       Log        `yaml:"log"`
+
+	marks marks
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	Address ListenAddress `yaml:"address,required"`
+	// Name stands in logs and metrics. Left out, it is the address.
+	Name     Name `yaml:"name"`
+	Freebind bool `yaml:"freebind" default:"false"`
+	// Allow is never empty: a list that lets nobody in is refused as a mistake.
+	Allow         []netip.Prefix `yaml:"allow,required" default:"0.0.0.0/0 ::/0"`
+	Deny          []netip.Prefix `yaml:"deny"`
+	DefaultDomain Domain         `yaml:"default_domain"`
+}
+
+// Auth says how a client may prove who it is.
+type Auth struct {
+	Plaintext Plaintext `yaml:"plaintext" default:"loopback"`
+	// FailureDelay may not be zero: refusals fall on its multiples, so that
+	// their time does not tell an unknown mailbox from a wrong password.
+	FailureDelay time.Duration `yaml:"failure_delay" default:"3s" above:"0s"`
+	MaxFailures  int           `yaml:"max_failures" default:"3" min:"1"`
+}
+
+// Timeouts bound every wait of a session. None can be switched off: a peer that
+// says nothing must not hold a session for ever.
+type Timeouts struct {
+	Login        time.Duration `yaml:"login" default:"120s" above:"0s"`
+	Backend      time.Duration `yaml:"backend" default:"10s" above:"0s"`
+	BackendLogin time.Duration `yaml:"backend_login" default:"30s" above:"0s"`
+	// Idle below RFC 1939's ten minutes is taken: section 3 asks it of a server's
+	// autologout timer, and an operator under attack, or a test, may know better.
+	Idle   time.Duration `yaml:"idle" default:"15m" above:"0s"`
+	Linger time.Duration `yaml:"linger" default:"30s" above:"0s"`
+	// DrainDelay of zero: listeners close as soon as the drain begins.
+	DrainDelay time.Duration `yaml:"drain_delay" default:"0s" min:"0s"`
+	// Drain of zero: running sessions end as soon as the listeners are closed.
+	Drain     time.Duration `yaml:"drain" default:"5m" min:"0s"`
+	Keepalive time.Duration `yaml:"keepalive" default:"60s" above:"0s"`
+}
+
+// Limits bound what strangers can use up.
+type Limits struct {
+	Sessions int `yaml:"sessions" default:"10000" min:"1"`
+	// SessionsPerAddress of zero: no limit.
+	SessionsPerAddress int            `yaml:"sessions_per_address" default:"200" min:"0"`
+	Exempt             []netip.Prefix `yaml:"exempt"`
+}
+
+// Directory says where to learn which backend owns a mailbox.
+type Directory struct {
+	DefaultDomain Domain      `yaml:"default_domain"`
+	Sources       []Source    `yaml:"sources,required"`
+	Unknown       Unknown     `yaml:"unknown" default:"reject"`
+	ShrinkGuard   ShrinkGuard `yaml:"shrink_guard"`
+}
+
+// Source is one place that knows mailboxes. Sources are asked in their order.
+type Source struct {
+	Type SourceType `yaml:"type,required"`
+	// Path is resolved: a relative one starts from the configuration file's folder.
+	Path Path `yaml:"path,required"`
+}
+
+// ShrinkGuard holds back a source that loses more than Ratio of its rows at once,
+// if that is more than Rows: a truncated file must not lock everybody out.
+type ShrinkGuard struct {
+	Ratio float64 `yaml:"ratio" default:"0.5" min:"0" max:"1"`
+	Rows  int     `yaml:"rows" default:"20" min:"0"`
+}
+
+// Backends are the servers that own the mailboxes.
+type Backends struct {
+	Defaults        BackendSettings `yaml:"defaults"`
+	AllowedNetworks []netip.Prefix  `yaml:"allowed_networks"`
+	// Include has been read already: what it names stands at Static's end.
+	Include  []Glob    `yaml:"include,single"`
+	Static   []Backend `yaml:"static" seed:"Defaults"`
+	Refusals []Refusal `yaml:"refusals"`
+}
+
+// BackendSettings are those keys of a backend that backends.defaults can preset.
+type BackendSettings struct {
+	Login Login   `yaml:"login" default:"mailbox"`
+	TLS   TLSMode `yaml:"tls" default:"none"`
+}
+
+// Backend is one server, with the settings it left out taken from
+// backends.defaults.
+type Backend struct {
+	Name Name `yaml:"name,required"`
+	// Address lists the ways to this one server, tried in their order.
+	Address []BackendAddress `yaml:"address,single,required"`
+	Aliases []Name           `yaml:"aliases"`
+	BackendSettings
+}
+
+// Refusal gives a response code to refusals of servers that send none.
+type Refusal struct {
+	Match Pattern `yaml:"match,required"`
+	Code  Code    `yaml:"code,required"`
+}
+
+// Log says what is written, and how much of a person is in it.
+type Log struct {
+	Level        Level        `yaml:"level" default:"info"`
+	Format       Format       `yaml:"format" default:"text"`
+	UnknownUsers UnknownUsers `yaml:"unknown_users" default:"hash"`
+	Client       ClientDetail `yaml:"client" default:"full"`
+}
