@@ -1,0 +1,256 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// How long a source that returned before its time stays down.
+const (
+	firstPause = time.Second
+	maxPause   = time.Minute
+)
+
+var errStopped = errors.New("it is not followed any more")
+
+// follower runs one source, applies what it says, and keeps the last good state
+// through everything else.
+type follower struct {
+	dir    *Directory
+	order  uint32
+	name   string
+	source Source
+
+	requests chan chan error // of Reload: look now, and say what came of it
+	first    chan struct{}   // closed at the source's first word
+	stopped  chan struct{}   // closed at run's end
+
+	// Of run's goroutine only.
+	wanted   map[string]*Table // what the source says, by group
+	serving  map[string]*Table // what Locate sees: wanted, but for a held loss
+	waiting  chan error        // the request that the source has to answer
+	asked    bool              // it was handed to the source
+	lastFail string
+
+	mu     sync.Mutex
+	status SourceStatus
+}
+
+// SourceStatus is how a source stands.
+type SourceStatus struct {
+	Name     string
+	Entries  int       // that serve
+	LoadedAt time.Time // when they came; zero: never
+	Err      error     // why the source's newest state does not serve; nil: it does
+	Held     bool      // the shrink guard is why
+}
+
+func newFollower(d *Directory, order uint32, s NamedSource) *follower {
+	return &follower{
+		dir: d, order: order, name: s.Name, source: s.Source,
+		requests: make(chan chan error),
+		first:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		status:   SourceStatus{Name: s.Name},
+	}
+}
+
+// Run follows all sources until ctx is done, and returns when they have ended.
+// It is called once.
+func (d *Directory) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, f := range d.followers {
+		running.Go(func() { f.run(ctx) })
+	}
+	running.Wait()
+}
+
+// Load waits, while Run runs, until each source has spoken for the first time, and
+// returns what is wrong with those that could not be read.
+func (d *Directory) Load(ctx context.Context) error {
+	var faults []error
+	for _, f := range d.followers {
+		select {
+		case <-f.first:
+			faults = append(faults, f.Status().Err)
+		case <-ctx.Done():
+			return errors.Join(append(faults, fmt.Errorf("loading source %s: %w", f.name, ctx.Err()))...)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Reload has each source look now, while Run runs, and returns when what they found serves.
+// A source with a fault keeps its last good state and does not hold back the
+// others; the error has the faults of all.
+func (d *Directory) Reload(ctx context.Context) error {
+	faults := make([]error, len(d.followers))
+	var asking sync.WaitGroup
+	for i, f := range d.followers {
+		asking.Go(func() { faults[i] = f.reload(ctx) })
+	}
+	asking.Wait()
+	return errors.Join(faults...)
+}
+
+// Status tells how each source stands, in the configured order.
+func (d *Directory) Status() []SourceStatus {
+	all := make([]SourceStatus, len(d.followers))
+	for i, f := range d.followers {
+		all[i] = f.Status()
+	}
+	return all
+}
+
+// Status tells how the source stands.
+func (f *follower) Status() SourceStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}
+
+func (f *follower) reload(ctx context.Context) error {
+	answer := make(chan error, 1)
+	requests := f.requests
+	for {
+		select {
+		case requests <- answer:
+			requests = nil
+		case err := <-answer:
+			return err
+		case <-f.stopped:
+			return fmt.Errorf("reloading source %s: %w", f.name, errStopped)
+		case <-ctx.Done():
+			return fmt.Errorf("reloading source %s: %w", f.name, ctx.Err())
+		}
+	}
+}
+
+// run starts the source again and again until ctx is done. A request to look does not
+// wait for the pause to end.
+func (f *follower) run(ctx context.Context) {
+	defer close(f.stopped)
+	pause := firstPause
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			err = errStopped
+		} else {
+			err = f.ended(err)
+		}
+		f.answer(err)
+		if time.Since(began) > maxPause {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + rand.N(pause)): // many gateways must not come back as one
+		case f.waiting = <-f.requests:
+			f.asked = true // the start itself is the look
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// ended notes that the source returned although it should run.
+func (f *follower) ended(err error) error {
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	err = fmt.Errorf("following source %s: %w", f.name, err)
+	f.failed(err)
+	return err
+}
+
+// follow runs the source once and takes what it sends.
+func (f *follower) follow(ctx context.Context) error {
+	up, look := make(chan Update), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() { ended <- f.source.Run(ctx, look, up) }()
+	everything := true // the first good update is the whole state
+	for {
+		requests, ask := f.requests, chan struct{}(nil)
+		if f.waiting != nil {
+			requests = nil
+			if !f.asked {
+				ask = look
+			}
+		}
+		select {
+		case u := <-up:
+			f.take(u, everything)
+			everything = everything && u.Err != nil
+		case f.waiting = <-requests:
+		case ask <- struct{}{}:
+			f.asked = true
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// take applies an update and answers the request that led to it.
+func (f *follower) take(u Update, everything bool) {
+	err := cmp.Or(f.merge(u, everything), u.Err)
+	if err != nil {
+		f.failed(err)
+	} else {
+		f.recovered()
+	}
+	if f.asked {
+		f.answer(err)
+	}
+}
+
+func (f *follower) answer(err error) {
+	if f.waiting != nil {
+		f.waiting <- err // it has room for one
+		f.waiting = nil
+	}
+	f.asked = false
+}
+
+// merge brings what the source said into what serves, unless that would lose too
+// much. A piece of a first state does not serve: users of the rest would be unknown.
+func (f *follower) merge(u Update, everything bool) error {
+	if everything && u.Err != nil {
+		return nil
+	}
+	wanted := make(map[string]*Table)
+	if !everything {
+		maps.Copy(wanted, f.wanted)
+	}
+	for _, group := range u.Groups {
+		if wanted[group.Name] = group.Table; group.Table.Len() == 0 {
+			delete(wanted, group.Name)
+		}
+	}
+	f.wanted = wanted
+	if err := f.dir.guard.Check(f.name, entries(f.serving), entries(wanted)); err != nil {
+		return err
+	}
+	if f.serving != nil && maps.Equal(f.serving, wanted) {
+		return nil
+	}
+	if err := f.dir.replace(f.order, wanted); err != nil {
+		return fmt.Errorf("source %s: %w", f.name, err)
+	}
+	f.serving = wanted
+	f.loaded(entries(wanted))
+	return nil
+}
+
+func entries(groups map[string]*Table) int {
+	n := 0
+	for _, table := range groups {
+		n += table.Len()
+	}
+	return n
+}
