@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"postern/pop3"
+)
+
+// handler obeys one command. It writes nothing: what it returns is the one reply,
+// or a wait that ends in one.
+type handler func(*dialogue, pop3.Command) step
+
+// authorization is THE table of what may be said before login, and when: before
+// and after USER. NOOP and everything about messages belongs to the TRANSACTION
+// state (RFC 1939, section 5); APOP can't be offered, since its challenge is sent before
+// the backend is known.
+var authorization = map[pop3.Verb]struct{ anonymous, named handler }{
+	pop3.CAPA: {capa, capa},
+	pop3.USER: {user, user},
+	pop3.PASS: {passFirst, pass},
+	pop3.AUTH: {auth, auth},
+	pop3.QUIT: {quit, quit},
+}
+
+// outcome says what a step does to the session.
+type outcome uint8
+
+const (
+	stay  outcome = iota
+	wrong         // one off the budget of bad commands
+	leave         // the session ends
+	await         // no reply yet
+)
+
+// step is what a command came to.
+type step struct {
+	outcome outcome
+	reply   pop3.Reply
+	list    []byte // a multi-line answer in place of the reply
+}
+
+func answer(r pop3.Reply) step   { return step{reply: r} }
+func mistaken(text string) step  { return step{outcome: wrong, reply: pop3.Reply{Text: text}} }
+func positive(text string) step  { return answer(pop3.Reply{OK: true, Text: text}) }
+func multiline(list []byte) step { return step{list: list} }
+
+// obey finds a line's handler. A line with octets that belong in no line is a bad
+// command; one that looks like HTTP ends the session, see pop3.LooksLikeHTTP.
+func (d *dialogue) obey(line []byte, fault error) step {
+	if fault != nil {
+		return mistaken("Invalid characters in command")
+	}
+	if pop3.LooksLikeHTTP(line) {
+		d.ending.why = "http"
+		return step{outcome: leave, reply: pop3.Reply{Text: "This is a POP3 server"}}
+	}
+	cmd := pop3.ParseCommand(line)
+	row, known := authorization[cmd.Verb]
+	switch {
+	case !known:
+		return mistaken("Unknown command")
+	case d.named:
+		return row.named(d, cmd)
+	}
+	return row.anonymous(d, cmd)
+}
+
+// take writes a step's reply, if it is one, and counts.
+func (d *dialogue) take(s step) {
+	switch {
+	case s.outcome == await:
+		return
+	case s.list != nil:
+		d.out = append(d.out, s.list...)
+	default:
+		d.say(s.reply)
+	}
+	switch s.outcome {
+	case leave:
+		by := byGateway
+		if d.ending.why == "quit" {
+			by = byClient
+		}
+		d.end(by, d.ending.why)
+	case wrong:
+		if d.bad++; d.bad >= maxBadCommands {
+			d.end(byGateway, "bad commands")
+		}
+	}
+}
+
+// capa lists what holds at every backend (RFC 2449). PIPELINING is not among it:
+// the gateway holds back what comes behind PASS, but how the backend takes pipelined
+// commands afterwards is the backend's to say; after login CAPA is its own.
+func capa(d *dialogue, _ pop3.Command) step {
+	return multiline(pop3.Capabilities{
+		User: d.plaintextAllowed(), Top: true, UIDL: true, RespCodes: true, AuthRespCode: true,
+	}.Append(nil))
+}
+
+// user remembers the name; whether it exists is not looked up before PASS, and
+// the answer is the same for all names (RFC 1939, section 13).
+func user(d *dialogue, cmd pop3.Command) step {
+	d.named = false
+	name := cmd.Word()
+	switch {
+	case !d.plaintextAllowed():
+		return answer(pop3.Reply{Text: "Passwords are not taken over an unencrypted connection"})
+	case len(name) == 0:
+		return mistaken("USER needs a name")
+	}
+	d.user, d.named = string(name), true
+	return positive("Send PASS")
+}
+
+func passFirst(*dialogue, pop3.Command) step { return mistaken("Send USER first") }
+
+func pass(d *dialogue, cmd pop3.Command) step {
+	if len(cmd.Arg()) == 0 {
+		return mistaken("PASS needs a password")
+	}
+	d.login(pop3.NewSecret(cmd.Arg()))
+	return step{outcome: await}
+}
+
+// auth without argument lists the mechanisms (RFC 1734's successors keep it, and
+// Outlook asks so); the list is empty as long as none is offered.
+func auth(_ *dialogue, cmd pop3.Command) step {
+	if len(cmd.Word()) > 0 {
+		return mistaken("Unknown authentication mechanism")
+	}
+	return multiline([]byte("+OK\r\n.\r\n"))
+}
+
+func quit(d *dialogue, _ pop3.Command) step {
+	d.ending.why = "quit"
+	return step{outcome: leave, reply: pop3.Reply{OK: true, Text: "Bye"}}
+}
+
+// Plaintext says where a password may travel unencrypted.
+type Plaintext uint8
+
+// The values of auth.plaintext.
+const (
+	PlaintextLoopback Plaintext = iota // only where the socket's peer is this machine
+	PlaintextNever
+	PlaintextAlways
+)
+
+func (d *dialogue) plaintextAllowed() bool {
+	switch d.set.Plaintext {
+	case PlaintextAlways:
+		return true
+	case PlaintextLoopback:
+		return d.peer.loopback
+	}
+	return false
+}

@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"time"
+
+	"postern/backend"
+	"postern/directory"
+	"postern/pop3"
+)
+
+// What a connection may hold before login.
+const (
+	maxPipelined = 4096 // octets the client sent ahead; then reading stops
+	maxUnsent    = 2048 // octets of replies; then no further command is read
+)
+
+// maxBadCommands ends a session: whoever sends three things that are no POP3 is
+// no POP3 client.
+const maxBadCommands = 3
+
+// state tells what the dialogue is waiting for.
+type state uint8
+
+const (
+	authorizing state = iota // a command
+	locating                 // the directory
+	dialing                  // a connection to the backend
+	entering                 // the backend's answers to the login
+	delaying                 // the time at which a refusal may be told
+	relaying                 // nothing more: the relay has the session
+	ended
+)
+
+// eventKind says what happened.
+type eventKind uint8
+
+const (
+	evBegin      eventKind = iota // the client is connected
+	evClient                      // the client sent data
+	evClientEnd                   // the client will send no more (FIN)
+	evClientGone                  // the client can't be reached (RST, a failed write)
+	evResume                      // what was to be written is written
+	evLocated                     // route, or err
+	evConnected                   // the backend is connected, or err
+	evBackend                     // the backend sent data
+	evBackendEnd                  // the backend's connection ended: err, or nil for a FIN
+	evTimer                       // wait's time has come
+	evStop                        // somebody outside ends the session
+)
+
+// event is one thing that happened. data is read before handle returns.
+type event struct {
+	kind  eventKind
+	data  []byte
+	route directory.Route
+	err   error
+}
+
+// intentKind says what the driver shall do.
+type intentKind uint8
+
+const (
+	inWrite        intentKind = iota // data to the client
+	inWriteBackend                   // data to the backend
+	inLocate                         // ask the directory for query(); evLocated
+	inDial                           // connect to target(); evConnected
+	inHangUp                         // close the backend's connection
+	inRecord                         // log the verdict of a login
+	inRelay                          // splice; leftover() goes to the backend first
+	inEnd                            // close the client's connection
+)
+
+// intent is one thing to do. data is valid until the next handle.
+type intent struct {
+	kind    intentKind
+	data    []byte
+	verdict *verdict
+}
+
+// wait is what the driver waits for when it has done everything: octets from one
+// of the two sides, or a time.
+type wait struct {
+	client, backend bool
+	until           time.Time
+}
+
+// dialogue is one session up to the relay, as a state machine. It owns no socket,
+// no clock and no goroutine: a driver tells it what happened and does what it
+// says, so that a test is a table of events, and goroutines and an event loop can
+// drive the same machine.
+//
+// Each command ends in exactly one reply, written in the order of the commands:
+// while an answer is awaited, no further command is read. Two edges lead
+// back: a refused login closes the backend's connection and returns to
+// authorizing, and nothing of the attempt remains.
+type dialogue struct {
+	set      *Settings
+	pace     *pace
+	peer     peer
+	state    state
+	in       *pop3.LineReader
+	out      []byte
+	flushed  int // so much of out is in an intent
+	intents  []intent
+	now      time.Time
+	loginBy  time.Time // the whole authorization phase, not each read
+	until    time.Time // the step that is under way
+	finished bool      // the client sent FIN; what it said before is still answered
+	user     string    // what USER gave; only with named
+	named    bool
+	bad      int
+	failures int
+	attempt  attempt
+	ending   ending
+}
+
+// peer is what the dialogue has to know of the client's connection.
+type peer struct {
+	loopback      bool
+	defaultDomain string // the listener's
+}
+
+func newDialogue(set *Settings, pace *pace, p peer) *dialogue {
+	return &dialogue{set: set, pace: pace, peer: p, in: pop3.NewLineReader(maxPipelined)}
+}
+
+// handle takes one event and returns what to do, in that order. The intents and
+// their data are valid until the next call.
+func (d *dialogue) handle(now time.Time, ev event) []intent {
+	d.now, d.out, d.flushed, d.intents = now, d.out[:0], 0, d.intents[:0]
+	d.happen(ev)
+	d.converse()
+	d.flush()
+	return d.intents
+}
+
+func (d *dialogue) happen(ev event) {
+	switch ev.kind {
+	case evBegin:
+		d.loginBy = d.now.Add(d.set.Login)
+		d.say(pop3.Reply{OK: true, Text: "postern ready"})
+	case evClient:
+		d.in.Write(ev.data)
+	case evClientEnd:
+		d.finished = true
+	case evClientGone:
+		d.end(byClient, "reset")
+	case evLocated:
+		d.located(ev.route, ev.err)
+	case evConnected:
+		d.connected(ev.err)
+	case evBackend:
+		d.fromBackend(ev.data)
+	case evBackendEnd:
+		d.backendEnded(ev.err)
+	case evTimer:
+		d.timer()
+	case evStop:
+		d.end(byGateway, "stopped")
+	case evResume: // converse does the rest
+	}
+}
+
+// converse obeys the commands that are there until one has to wait.
+func (d *dialogue) converse() {
+	for d.state == authorizing && len(d.out) < maxUnsent {
+		line, ok, err := d.in.Next(pop3.MaxCommandLine)
+		switch {
+		case err == pop3.ErrLineTooLong:
+			d.say(pop3.Reply{Text: "Line too long"})
+			d.end(byGateway, "line too long")
+		case ok:
+			d.take(d.obey(line, err))
+		case d.finished:
+			d.end(byClient, "fin")
+		default:
+			return
+		}
+	}
+}
+
+// more tells whether handle stopped only to have its replies written first.
+func (d *dialogue) more() bool { return d.state == authorizing && len(d.out) >= maxUnsent }
+
+// wait tells what the driver waits for.
+func (d *dialogue) wait() wait {
+	switch d.state {
+	case authorizing:
+		return wait{client: true, until: d.loginBy}
+	case delaying: // the client is read only to notice that it left
+		return wait{client: d.in.Room() > 0 && !d.finished, until: d.until}
+	default:
+		return wait{backend: d.state == entering, until: earlier(d.until, d.loginBy)}
+	}
+}
+
+// room tells how much the client may send now.
+func (d *dialogue) room() int { return d.in.Room() }
+
+func (d *dialogue) timer() {
+	switch {
+	case d.state == delaying:
+		d.delayed()
+	case d.state == authorizing && !d.now.Before(d.loginBy):
+		d.end(byGateway, "login timeout") // RFC 1939, section 3: no response
+	case d.state == authorizing:
+	case !d.now.Before(d.loginBy):
+		d.fail(loginTimedOut, nil)
+	case d.now.Before(d.until):
+	case d.state == entering:
+		d.stopEntry(backend.TimedOut, nil)
+	default:
+		d.backendFailed(&backend.Error{Kind: backend.TimedOut, Step: backend.Connect})
+	}
+}
+
+func (d *dialogue) say(r pop3.Reply) { d.out = r.Append(d.out) }
+
+// flush turns the replies gathered so far into one write. It comes before any
+// intent that takes time.
+func (d *dialogue) flush() {
+	if unsent := d.out[d.flushed:]; len(unsent) > 0 {
+		d.flushed = len(d.out)
+		d.emit(inWrite, unsent)
+	}
+}
+
+func (d *dialogue) emit(kind intentKind, data []byte) {
+	d.intents = append(d.intents, intent{kind: kind, data: data})
+}
+
+// end says the last word of the dialogue: what is unsaid is written, both connections are closed.
+func (d *dialogue) end(by party, why string) {
+	if d.state == ended {
+		return
+	}
+	d.hangUp()
+	d.forget()
+	d.in.Wipe()
+	d.flush()
+	d.state, d.ending = ended, ending{by: by, why: why}
+	d.emit(inEnd, nil)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

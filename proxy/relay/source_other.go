@@ -1,0 +1,9 @@
+//go:build !unix
+
+package relay
+
+import "net"
+
+func newSource(c net.Conn, b *Buffers) *source { return &source{conn: c, buffers: b} }
+
+func (s *source) read() (*buffer, int, error) { return s.readPlain() }

@@ -1,0 +1,55 @@
+//go:build unix
+
+package relay
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+func newSource(c net.Conn, b *Buffers) *source {
+	s := &source{conn: c, buffers: b}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			s.raw, s.check = raw, s.try
+		}
+	}
+	return s
+}
+
+// read waits without a buffer until there is something, then reads it. The
+// buffer is the caller's to release, also with an error.
+func (s *source) read() (*buffer, int, error) {
+	if s.raw == nil {
+		return s.readPlain()
+	}
+	if err := s.raw.Read(s.check); err != nil {
+		return nil, 0, err // the deadline, or closed
+	}
+	return s.take()
+}
+
+// try is called when the descriptor may be readable; false waits for it.
+func (s *source) try(fd uintptr) bool {
+	buf := s.buffers.get()
+	n, err := ignoringEINTR(int(fd), buf[:])
+	if err == syscall.EAGAIN {
+		s.buffers.put(buf)
+		return false
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	s.buf, s.n, s.err = buf, max(n, 0), err
+	return true
+}
+
+func ignoringEINTR(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}

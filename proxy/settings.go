@@ -1,0 +1,65 @@
+package proxy
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"postern/backend"
+)
+
+// Settings are what a session lives by: it takes them once, when it is
+// accepted, so that a reload never changes the rules under a running login. They are not changed
+// after they were given to a [Server].
+type Settings struct {
+	Plaintext    Plaintext
+	FailureDelay time.Duration // from PASS to an [AUTH] refusal, which comes then or at a multiple
+	MaxFailures  int           // refused logins that end a session
+
+	Login        time.Duration // from accept to the end of a successful login
+	Backend      time.Duration // directory, connect, greeting: each
+	BackendLogin time.Duration // each answer of the backend's login
+	Idle         time.Duration // no octet either way after login
+	Linger       time.Duration // no progress after one side closed
+
+	Sessions           int            // at once
+	SessionsPerAddress int            // at once; IPv6 by /64; 0 is no limit
+	Exempt             []netip.Prefix // not counted per address
+
+	Refusals *backend.Refusals
+	Records  RecordStyle
+}
+
+// RecordStyle says what may stand in the log.
+type RecordStyle struct {
+	UnknownUsers UnknownUsers
+	Client       ClientStyle
+}
+
+// UnknownUsers says how a name that the directory doesn't know is logged. People
+// type passwords there, hence not as it is.
+type UnknownUsers uint8
+
+// The values of log.unknown_users.
+const (
+	HashUnknown  UnknownUsers = iota // a keyed hash: one name can be followed, none read
+	OmitUnknown                      // nothing
+	PlainUnknown                     // the name
+)
+
+// ClientStyle says how much of a client's address is logged.
+type ClientStyle uint8
+
+// The values of log.client.
+const (
+	FullClient   ClientStyle = iota // address and port
+	PrefixClient                    // the /24 or /48 it is in
+)
+
+// Options are what a [Server] is built from.
+type Options struct {
+	Settings  *Settings
+	Directory Locator
+	Dialer    Dialer
+	Logger    *slog.Logger
+}
