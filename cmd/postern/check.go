@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"postern/configs"
+	"postern/directory/file"
+	"postern/directory/mapfile"
+)
+
+func checkCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Load everything that serve would load, and say what is wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return check(cmd.Context(), path, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func check(ctx context.Context, path string, out, faults io.Writer) error {
+	config, err := configs.Load(path)
+	if err == nil {
+		err = checkSources(ctx, config)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(faults, err)
+		return usageError{errSilent}
+	}
+	f, err := loadDirectory(ctx, config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return usageError{err}
+	}
+	defer f.stop()
+	_, err = fmt.Fprintf(out, "%s: ok: %d listeners, %d backends, %d entries\n",
+		path, len(config.Listeners), len(config.Backends.Static), entries(f.dir))
+	return err
+}
+
+// checkSources reads every source for faults, among which are mailboxes on backends
+// that are not configured: their users would hear [SYS/TEMP].
+func checkSources(ctx context.Context, config *configs.Config) error {
+	dir, err := buildDirectory(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for i, source := range config.Directory.Sources {
+		err := file.Check(ctx, string(source.Path), string(config.Directory.DefaultDomain), dir.Knows)
+		if err != nil && !errors.As(err, new(*mapfile.Faults)) { // it is the file, not a line of it
+			at, _ := config.Position(fmt.Sprintf("directory.sources[%d].path", i))
+			at.Message = err.Error()
+			err = at
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
