@@ -125,7 +125,7 @@ func projectFiles(t *testing.T, wanted func(name string) bool) []string {
 		switch {
 		case err != nil:
 			return err
-		case name == ".git" || name == "bin":
+		case d.IsDir() && (name == ".git" || name == "bin"):
 			return fs.SkipDir
 		case d.Type().IsRegular() && wanted(name):
 			found = append(found, name)

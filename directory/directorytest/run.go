@@ -189,7 +189,7 @@ func endsAtRest(t *testing.T, source directory.Source, _ Site) {
 
 func endsWhileSending(t *testing.T, source directory.Source, _ Site) {
 	r := start(t, source)
-	time.Sleep(silence) // nobody takes the first update
+	<-time.After(silence) // nobody takes the first update
 	r.cancel()
 	select {
 	case <-r.ended:
