@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,16 +117,14 @@ func (s *Server) admit(ctx context.Context, l *Listener, conn net.Conn) {
 		refuse(conn)
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	ses := &session{
-		server: s, set: set, client: conn, cancel: cancel, accepted: time.Now(),
+		server: s, set: set, client: conn, accepted: time.Now(),
 		id: identity{client: client, listener: l.Name},
 		dialogue: newDialogue(set, s.pace, peer{
 			loopback: client.Addr().IsLoopback(), defaultDomain: access.DefaultDomain,
 		}),
 	}
 	if !s.enroll(ses) {
-		cancel()
 		seat.leave()
 		_ = conn.Close()
 		return
@@ -138,7 +137,6 @@ func (s *Server) host(ctx context.Context, ses *session, seat seat) {
 	defer s.running.Done()
 	defer s.dismiss(ses)
 	defer seat.leave()
-	defer ses.cancel()
 	defer func() {
 		if fault := recover(); fault != nil {
 			s.log.Error("session panicked", "session", ses.id.session, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
@@ -180,7 +178,7 @@ func (s *Server) enroll(ses *session) bool {
 		return false
 	}
 	s.count++
-	ses.id.session = fmt.Sprintf("%s-%06x", s.prefix, s.count)
+	ses.id.session = s.prefix + "-" + strconv.FormatUint(s.count, 36)
 	s.sessions[ses] = struct{}{}
 	s.running.Add(1) // under the lock that Shutdown closes under, so that Wait sees it
 	return true

@@ -36,14 +36,18 @@ type session struct {
 	client   net.Conn
 	dialogue *dialogue
 	accepted time.Time
-	verdict  *verdict           // the last one
-	cancel   context.CancelFunc // ends what waits for the directory or a connection
+	verdict  *verdict // the last one
 	buf      [scratch]byte
+	deadlines
 
 	mu      sync.Mutex // for stop, which others call
 	backend net.Conn
-	stopped string // why, if somebody outside ends the session
+	cancel  context.CancelFunc // ends what waits for something else than the two connections
+	stopped string             // why, if somebody outside ends the session
 }
+
+// deadlines are those that are set; to set one again costs as much as the first time.
+type deadlines struct{ clientRead, clientWrite, backend time.Time }
 
 // run is the whole session. It returns when both connections are closed.
 func (s *session) run(ctx context.Context) {
@@ -73,12 +77,10 @@ func (s *session) run(ctx context.Context) {
 func (s *session) perform(ctx context.Context, in intent) (ev event, ok bool) {
 	switch in.kind {
 	case inWrite:
-		return s.write(s.client, in.data, evClientGone)
+		return s.write(in.data)
 	case inWriteBackend:
-		return s.write(s.backend, in.data, evBackendEnd)
+		return s.writeBackend(in.data)
 	case inLocate:
-		ctx, cancel := context.WithDeadline(ctx, s.dialogue.wait().until)
-		defer cancel()
 		route, err := s.server.locator().Locate(ctx, s.dialogue.query())
 		return s.unlessStopped(event{kind: evLocated, route: route, err: err}), true
 	case inDial:
@@ -92,21 +94,35 @@ func (s *session) perform(ctx context.Context, in intent) (ev event, ok bool) {
 	return event{}, false
 }
 
-// write sends data before the step's time is over; failed says what it means if not.
-func (s *session) write(c net.Conn, data []byte, failed eventKind) (event, bool) {
-	until := s.dialogue.loginBy
-	if failed == evBackendEnd {
-		until = s.dialogue.wait().until
+func (s *session) write(data []byte) (event, bool) {
+	if until := s.dialogue.loginBy; !until.Equal(s.clientWrite) {
+		s.clientWrite = until
+		_ = s.client.SetWriteDeadline(until)
 	}
-	_ = c.SetWriteDeadline(until)
-	if _, err := c.Write(data); err != nil {
-		return event{kind: failed, err: err}, true
+	if _, err := s.client.Write(data); err != nil {
+		return s.unlessStopped(event{kind: evClientGone}), true
 	}
 	return event{}, false
 }
 
+func (s *session) writeBackend(data []byte) (event, bool) {
+	s.boundBackend(s.dialogue.wait().until)
+	if _, err := s.backend.Write(data); err != nil {
+		return s.unlessStopped(event{kind: evBackendEnd, err: err}), true
+	}
+	return event{}, false
+}
+
+// boundBackend sets the time for reading and writing: a step's bound is for both.
+func (s *session) boundBackend(until time.Time) {
+	if !until.Equal(s.deadlines.backend) {
+		s.deadlines.backend = until
+		_ = s.backend.SetDeadline(until)
+	}
+}
+
 func (s *session) dial(ctx context.Context) error {
-	ctx, cancel := context.WithDeadline(ctx, s.dialogue.wait().until)
+	ctx, cancel := s.until(ctx, s.dialogue.wait().until)
 	defer cancel()
 	conn, err := s.server.dialer.Dial(ctx, *s.dialogue.target())
 	if err != nil {
@@ -118,8 +134,19 @@ func (s *session) dial(ctx context.Context) error {
 		_ = conn.Close()
 		return &backend.Error{Kind: backend.Canceled, Step: backend.Connect}
 	}
-	s.backend = conn
+	s.backend, s.deadlines.backend = conn, time.Time{}
 	return nil
+}
+
+// until bounds something in time that stop ends as well.
+func (s *session) until(ctx context.Context, t time.Time) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithDeadline(ctx, t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel = cancel; s.stopped != "" {
+		cancel()
+	}
+	return ctx, cancel
 }
 
 func (s *session) hangUp() {
@@ -139,40 +166,52 @@ func (s *session) next(ctx context.Context) event {
 	w := s.dialogue.wait()
 	switch {
 	case w.backend:
-		return s.read(s.backend, scratch, w.until, evBackend, evBackendEnd)
+		return s.readBackend(w.until)
 	case w.client:
-		return s.read(s.client, min(scratch, s.dialogue.room()), w.until, evClient, evClientEnd)
+		return s.read(w.until)
 	}
 	return s.sleep(ctx, w.until)
 }
 
-// read waits for octets, a FIN, or the time.
-func (s *session) read(c net.Conn, size int, until time.Time, data, fin eventKind) event {
-	_ = c.SetReadDeadline(until)
-	n, err := c.Read(s.buf[:size])
+// read waits for what the client says, its FIN, or the time.
+func (s *session) read(until time.Time) event {
+	if !until.Equal(s.clientRead) {
+		s.clientRead = until
+		_ = s.client.SetReadDeadline(until)
+	}
+	n, err := s.client.Read(s.buf[:min(scratch, s.dialogue.room())])
 	switch {
 	case n > 0:
-		return event{kind: data, data: s.buf[:n]}
+		return event{kind: evClient, data: s.buf[:n]}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return event{kind: evTimer}
 	case errors.Is(err, io.EOF):
-		return event{kind: fin}
-	case fin == evClientEnd:
-		return s.unlessStopped(event{kind: evClientGone})
+		return event{kind: evClientEnd}
 	}
-	return s.unlessStopped(event{kind: fin, err: err})
+	return s.unlessStopped(event{kind: evClientGone})
+}
+
+// readBackend waits for what the backend says, its end, or the time.
+func (s *session) readBackend(until time.Time) event {
+	s.boundBackend(until)
+	n, err := s.backend.Read(s.buf[:])
+	switch {
+	case n > 0:
+		return event{kind: evBackend, data: s.buf[:n]}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return event{kind: evTimer}
+	case errors.Is(err, io.EOF):
+		return event{kind: evBackendEnd}
+	}
+	return s.unlessStopped(event{kind: evBackendEnd, err: err})
 }
 
 // sleep waits for a time when there is nothing to read.
 func (s *session) sleep(ctx context.Context, until time.Time) event {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return event{kind: evTimer}
-	case <-ctx.Done():
-		return event{kind: evStop}
-	}
+	ctx, cancel := s.until(ctx, until)
+	defer cancel()
+	<-ctx.Done()
+	return s.unlessStopped(event{kind: evTimer})
 }
 
 // relay hands both connections over and writes the record when it is done with them.
@@ -220,7 +259,9 @@ func (s *session) stop(why string) {
 		return
 	}
 	s.stopped = why
-	s.cancel()
+	if s.cancel != nil {
+		s.cancel()
+	}
 	_ = s.client.Close()
 	if s.backend != nil {
 		_ = s.backend.Close()
