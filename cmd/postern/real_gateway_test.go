@@ -77,7 +77,7 @@ func startGateway(t *testing.T, servers []runningServer, settings ...string) str
 	t.Helper()
 	mailboxes := filepath.Join(t.TempDir(), "mailboxes.map")
 	var rows strings.Builder
-	config := fmt.Sprintf("auth: {failure_delay: 100ms}\ntimeouts: {drain: 10s}\n%s\n"+
+	config := fmt.Sprintf("auth: {failure_delay: 100ms}\ntimeouts: {drain: 5s}\n%s\n"+
 		"directory:\n  default_domain: example.com\n  sources: [{type: file, path: %s}]\n"+
 		"backends:\n  static:\n", strings.Join(settings, "\n"), mailboxes)
 	for _, s := range servers {

@@ -14,6 +14,7 @@ import (
 // [IN-USE], or it asks its user for another password.
 func TestRealLockIsInUse(t *testing.T) {
 	needReal(t)
+	t.Parallel()
 	servers := startServers(t, mailboxes("alice", "bob"))
 	gateway := startGateway(t, servers)
 	for _, server := range servers {
@@ -56,6 +57,7 @@ func expectLocked(t *testing.T, gateway string, mailbox realtest.Mailbox, holder
 // also where the server hangs up.
 func TestRealWrongPassword(t *testing.T) {
 	needReal(t)
+	t.Parallel()
 	servers := startServers(t, mailboxes("alice"))
 	gateway := startGateway(t, servers)
 	unknown := realtest.Mailbox{Address: "nobody@example.com"}
@@ -69,23 +71,6 @@ func TestRealWrongPassword(t *testing.T) {
 				t.Errorf("a wrong password is refused with %q, an unknown mailbox with %q", got, want)
 			}
 			fetchAndQuit(t, terminal, mailbox)
-		})
-	}
-}
-
-// TestRealSecondUser is refused at one server and lets another user in at the
-// next: nothing of the first attempt may remain.
-func TestRealSecondUser(t *testing.T) {
-	needReal(t)
-	servers := startServers(t, mailboxes("alice", "bob"))
-	gateway := startGateway(t, servers)
-	for i, first := range servers {
-		second := servers[(i+1)%len(servers)]
-		t.Run(first.Name+" then "+second.Name, func(t *testing.T) {
-			t.Parallel()
-			terminal := dial(t, gateway)
-			expectRefusal(t, terminal, first.mailboxes[0], "wrong", "-ERR [AUTH] ")
-			fetchAndQuit(t, terminal, second.mailboxes[1])
 		})
 	}
 }

@@ -123,8 +123,7 @@ func (r root) spool(separator string, mailboxes []Mailbox) error {
 }
 
 // homes delivers each mailbox's messages into a Maildir in the user's home, as
-// text: these servers send a CR before each LF of a file, even where there is
-// one.
+// text: Courier sends a CR before each LF of a file, even where there is one.
 func (r root) homes(mailboxes []Mailbox) error {
 	if err := os.MkdirAll(r.path("home"), 0o755); err != nil {
 		return err

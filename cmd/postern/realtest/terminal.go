@@ -58,6 +58,25 @@ func (t *Terminal) Command(line string) (string, error) {
 	return t.answer()
 }
 
+// Pipeline sends all lines in one segment, which no person would, and returns
+// the first line of each answer.
+func (t *Terminal) Pipeline(lines ...string) ([]string, error) {
+	t.conn.SetDeadline(time.Now().Add(terminalTimeout))
+	if _, err := t.conn.Write([]byte(strings.Join(lines, "\r\n") + "\r\n")); err != nil {
+		return nil, fmt.Errorf("sending %d lines: %w", len(lines), err)
+	}
+	var answers []string
+	for _, line := range lines {
+		t.transcript = append(t.transcript, "C: "+line)
+		answer, err := t.answer()
+		if err != nil {
+			return answers, fmt.Errorf("%w, after\n%s", err, t.Transcript())
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
+}
+
 // Must is Command for what has to succeed.
 func (t *Terminal) Must(line string) (string, error) {
 	answer, err := t.Command(line)
@@ -79,13 +98,17 @@ func (t *Terminal) Login(user, password string) error {
 	return err
 }
 
-// Quit types QUIT, reads the answer, and waits for the other side to hang up,
-// without another word: then the server has let go of the mailbox, or is about
-// to.
+// Quit types QUIT, reads the answer, and waits for the end: then the server has
+// let go of the mailbox, or is about to.
 func (t *Terminal) Quit() error {
 	if _, err := t.Must("QUIT"); err != nil {
 		return err
 	}
+	return t.End()
+}
+
+// End waits for the other side to hang up without another word.
+func (t *Terminal) End() error {
 	t.conn.SetDeadline(time.Now().Add(terminalTimeout))
 	if rest, err := t.reader.ReadString('\n'); !errors.Is(err, io.EOF) || rest != "" {
 		return fmt.Errorf("after QUIT came %q (%v) and not the end", rest, err)
