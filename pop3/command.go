@@ -29,15 +29,16 @@ const (
 	UIDL    Verb = "UIDL"
 	USER    Verb = "USER"
 	UTF8    Verb = "UTF8"
+	XCLIENT Verb = "XCLIENT" // Dovecot's, between proxies
 )
 
 var verbs = map[string]Verb{
 	"APOP": APOP, "AUTH": AUTH, "CAPA": CAPA, "DELE": DELE, "LANG": LANG, "LIST": LIST,
 	"NOOP": NOOP, "PASS": PASS, "QUIT": QUIT, "RETR": RETR, "RSET": RSET, "STAT": STAT,
-	"STLS": STLS, "TOP": TOP, "UIDL": UIDL, "USER": USER, "UTF8": UTF8,
+	"STLS": STLS, "TOP": TOP, "UIDL": UIDL, "USER": USER, "UTF8": UTF8, "XCLIENT": XCLIENT,
 }
 
-const longestVerb = 4
+const longestVerb = len(XCLIENT)
 
 // Command is one line of a client: a keyword and what follows the first space.
 // It is a view on the line, valid as long as that is, and doesn't print its
@@ -81,6 +82,18 @@ func (c Command) Arg() []byte {
 // Word returns the argument without the spaces around it, for commands whose
 // argument is one.
 func (c Command) Word() []byte { return bytes.Trim(c.Arg(), " ") }
+
+// Words returns the argument's first word and what is behind its space, as AUTH
+// has them.
+func (c Command) Words() (first, rest []byte) {
+	first, rest, _ = bytes.Cut(c.Word(), []byte{' '})
+	return first, rest
+}
+
+// BeginsWith tells whether a line begins with text given in upper case, in any case.
+func BeginsWith(line []byte, upper string) bool {
+	return len(line) >= len(upper) && isWord(line[:len(upper)], upper)
+}
 
 // Format prints the keyword only, whatever the verb of the format.
 func (c Command) Format(f fmt.State, _ rune) {

@@ -42,7 +42,24 @@ type LineReader struct {
 func NewLineReader(max int) *LineReader { return &LineReader{max: max} }
 
 // Room tells how many octets Write takes now. At 0 the peer has to wait.
-func (r *LineReader) Room() int { return r.max - r.Buffered() }
+func (r *LineReader) Room() int { return max(0, r.max-r.Buffered()) }
+
+// SetMax changes how many octets the reader holds at most: a token is longer than
+// any command. What is held already stays. Less gives the memory back, so that lines
+// taken before are no longer valid.
+func (r *LineReader) SetMax(max int) {
+	r.max = max
+	if cap(r.buf) <= max || r.Buffered() > max {
+		return
+	}
+	held := bytes.Clone(r.Pending())
+	clear(r.buf[:cap(r.buf)])
+	r.buf, r.head = held, 0
+}
+
+// Pending is what came in and was not taken, so that the line's limit can depend
+// on how it begins. It is valid until the next Write.
+func (r *LineReader) Pending() []byte { return r.buf[r.head:] }
 
 // Buffered tells how many octets came in and were not taken.
 func (r *LineReader) Buffered() int { return len(r.buf) - r.head }
@@ -121,6 +138,7 @@ func checkLine(line []byte) error {
 // Rest takes everything that is left, whether lines or not: what the relay has
 // to send before its own first octet. It is valid until the next Write.
 func (r *LineReader) Rest() []byte {
+	clear(r.buf[:r.head]) // a password, maybe
 	rest := r.buf[r.head:]
 	r.head, r.scanned = len(r.buf), 0
 	return rest
