@@ -15,6 +15,21 @@ const (
 
 func (Plaintext) choices() []string { return words(PlaintextNever, PlaintextLoopback, PlaintextAlways) }
 
+// Mechanism is a way to log in with AUTH (RFC 5034), by its registered name.
+type Mechanism string
+
+// The choices of auth.mechanisms.
+const (
+	MechanismPlain       Mechanism = "PLAIN"
+	MechanismLogin       Mechanism = "LOGIN"
+	MechanismXOAuth2     Mechanism = "XOAUTH2"
+	MechanismOAuthBearer Mechanism = "OAUTHBEARER"
+)
+
+func (Mechanism) choices() []string {
+	return words(MechanismPlain, MechanismLogin, MechanismXOAuth2, MechanismOAuthBearer)
+}
+
 // SourceType is a kind of directory source.
 type SourceType string
 
@@ -51,6 +66,23 @@ type TLSMode string
 const TLSNone TLSMode = "none"
 
 func (TLSMode) choices() []string { return words(TLSNone) }
+
+// Capability is a line of a backend's CAPA (RFC 2449) that clients may be told of.
+// USER is among them so that a server with neither TOP nor UIDL can be written.
+type Capability string
+
+// The choices of a backend's capabilities.
+const (
+	CapabilityUser       Capability = "USER"
+	CapabilityTop        Capability = "TOP"
+	CapabilityUIDL       Capability = "UIDL"
+	CapabilityPipelining Capability = "PIPELINING"
+	CapabilityRespCodes  Capability = "RESP-CODES"
+)
+
+func (Capability) choices() []string {
+	return words(CapabilityUser, CapabilityTop, CapabilityUIDL, CapabilityPipelining, CapabilityRespCodes)
+}
 
 // Code is a response code (RFC 2449, RFC 3206) without its brackets.
 type Code string

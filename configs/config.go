@@ -11,17 +11,20 @@ import (
 // Compare sections, not the whole Config, which also remembers where each value
 // stands in its file, so that a comment more would be a change.
 //
-// Tags: `yaml` names the key (`required`: may not be missing or empty; `single`:
-// one value stands for a list of one), `default` is its default (of a list: parted
-// by white space), `min`, `above` and `max` are its bounds, `seed` names the sibling
-// that a list's elements begin as.
+// Tags: `yaml` names the key (`required`: may not be missing or empty; `optional`:
+// the empty text is taken too, and means none; `single`: one value stands for a list
+// of one), `default` is its default (of a list: parted by white space), `min`,
+// `above` and `max` are its bounds, `seed` names the sibling that a list's elements
+// begin as.
 type Config struct {
 	Listeners []Listener `yaml:"listeners,required"`
+	TLS       TLS        `yaml:"tls"`
 	Auth      Auth       `yaml:"auth"`
 	Timeouts  Timeouts   `yaml:"timeouts"`
 	Limits    Limits     `yaml:"limits"`
 	Directory Directory  `yaml:"directory"`
 	Backends  Backends   `yaml:"backends"`
+	Admin     Admin      `yaml:"admin"`
 	Log       Log        `yaml:"log"`
 
 	marks marks
@@ -33,6 +36,20 @@ type Listener struct {
 	// Name stands in logs and metrics. Left out, it is the address.
 	Name     Name `yaml:"name"`
 	Freebind bool `yaml:"freebind" default:"false"`
+	// TLS left out: plain POP3, which offers STLS where there are certificates.
+	TLS ListenerTLS `yaml:"tls,optional"`
+	// Certificates and MinVersion go over those of the section tls: ask
+	// CertificatesFor and MinVersionFor what holds here.
+	Certificates []Certificate `yaml:"certificates"`
+	MinVersion   TLSVersion    `yaml:"min_version,optional"`
+	// ClientCA is a file with the authorities whose client certificates are
+	// believed. Without it none is asked for.
+	ClientCA   Path       `yaml:"client_ca,optional"`
+	ClientAuth ClientAuth `yaml:"client_auth" default:"offer"`
+	// ProxyProtocol lists the peers that must send a PROXY header, and are believed.
+	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol"`
+	// XCLIENT lists the peers that may send that command, and are believed.
+	XCLIENT []netip.Prefix `yaml:"xclient"`
 	// Allow is never empty: a list that lets nobody in is refused as a mistake.
 	Allow         []netip.Prefix `yaml:"allow,required" default:"0.0.0.0/0 ::/0"`
 	Deny          []netip.Prefix `yaml:"deny"`
@@ -42,6 +59,8 @@ type Listener struct {
 // Auth says how a client may prove who it is.
 type Auth struct {
 	Plaintext Plaintext `yaml:"plaintext" default:"loopback"`
+	// Mechanisms may be empty: then USER and PASS are the only way in.
+	Mechanisms []Mechanism `yaml:"mechanisms" default:"PLAIN LOGIN"`
 	// FailureDelay may not be zero: refusals fall on its multiples, so that
 	// their time does not tell an unknown mailbox from a wrong password.
 	FailureDelay time.Duration `yaml:"failure_delay" default:"3s" above:"0s"`
@@ -51,7 +70,10 @@ type Auth struct {
 // Timeouts bound every wait of a session. None can be switched off: a peer that
 // says nothing must not hold a session for ever.
 type Timeouts struct {
-	Login        time.Duration `yaml:"login" default:"120s" above:"0s"`
+	Login time.Duration `yaml:"login" default:"120s" above:"0s"`
+	// Handshake bounds one TLS handshake. Login goes on counting meanwhile, so the
+	// sooner of the two ends it.
+	Handshake    time.Duration `yaml:"handshake" default:"10s" above:"0s"`
 	Backend      time.Duration `yaml:"backend" default:"10s" above:"0s"`
 	BackendLogin time.Duration `yaml:"backend_login" default:"30s" above:"0s"`
 	// Idle below RFC 1939's ten minutes is taken: section 3 asks it of a server's
@@ -68,9 +90,27 @@ type Timeouts struct {
 // Limits bound what strangers can use up.
 type Limits struct {
 	Sessions int `yaml:"sessions" default:"10000" min:"1"`
-	// SessionsPerAddress of zero: no limit.
-	SessionsPerAddress int            `yaml:"sessions_per_address" default:"200" min:"0"`
-	Exempt             []netip.Prefix `yaml:"exempt"`
+	// LoginMemory bounds what all sessions hold together that have not logged in.
+	LoginMemory Size `yaml:"login_memory" default:"64MiB" min:"1MiB"`
+	// Zero means no limit, here and in the two keys below it.
+	SessionsPerAddress   int `yaml:"sessions_per_address" default:"200" min:"0"`
+	SessionsPerMailbox   int `yaml:"sessions_per_mailbox" default:"20" min:"0"`
+	ConnectionsPerMinute int `yaml:"connections_per_minute" default:"0" min:"0"`
+
+	PerNetwork []NetworkLimit `yaml:"per_network"`
+	Exempt     []netip.Prefix `yaml:"exempt"`
+	// LoginInterval is the least time between two logins of one address to one
+	// mailbox. Zero: any time.
+	LoginInterval time.Duration `yaml:"login_interval" default:"0s" min:"0s"`
+}
+
+// NetworkLimit is a limit for a few networks together, instead of that for each
+// address: webmail, a big NAT.
+type NetworkLimit struct {
+	// Networks stand in one NetworkLimit only, but may lie within another's: the
+	// first that holds an address counts.
+	Networks []netip.Prefix `yaml:"networks,required"`
+	Sessions int            `yaml:"sessions,required" min:"1"`
 }
 
 // Directory says where to learn which backend owns a mailbox.
@@ -109,6 +149,9 @@ type Backends struct {
 type BackendSettings struct {
 	Login Login   `yaml:"login" default:"mailbox"`
 	TLS   TLSMode `yaml:"tls" default:"none"`
+	// Capabilities are those of a server that knows no CAPA. Empty: asked for, and
+	// without an answer it counts as TOP and UIDL.
+	Capabilities []Capability `yaml:"capabilities"`
 }
 
 // Backend is one server, with the settings it left out taken from

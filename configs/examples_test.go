@@ -1,8 +1,10 @@
 package configs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,10 +33,29 @@ func TestExampleManyGuests(t *testing.T) {
 	checkExampleMap(t, c)
 }
 
+func TestExamplePublicEdge(t *testing.T) {
+	t.Setenv("POSTERN_ANNA", sampleToken)
+	t.Setenv("POSTERN_WATCH", strings.ToUpper(sampleToken))
+	c, err := Load("examples/public-edge/postern.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range c.Listeners {
+		got = append(got, fmt.Sprintf("%s %s %s %d", l.Name, l.TLS, c.MinVersionFor(l), len(c.CertificatesFor(l))))
+	}
+	want := []string{"pop  1.2 2", "pops implicit 1.2 2", "balanced implicit 1.2 2", "old-scanners implicit 1.0 1", "devices implicit 1.3 2"}
+	if !slices.Equal(got, want) || c.Auth.Plaintext != PlaintextNever {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	checkExampleMap(t, c)
+}
+
 // TestExamplesAreAllLoaded: an example nobody loads rots.
 func TestExamplesAreAllLoaded(t *testing.T) {
 	found, err := filepath.Glob("examples/*/postern.yaml")
-	if err != nil || strings.Join(found, " ") != "examples/many-guests/postern.yaml examples/small-site/postern.yaml" {
+	want := []string{"examples/many-guests/postern.yaml", "examples/public-edge/postern.yaml", "examples/small-site/postern.yaml"}
+	if err != nil || !slices.Equal(found, want) {
 		t.Errorf("found %v, %v", found, err)
 	}
 }

@@ -50,6 +50,8 @@ type mark struct {
 	// text is a single value as it was written, before ${NAME}: the only form
 	// that a message may show. Empty for a Secret.
 	text string
+	// null: the key stands there, but nothing behind it, so the default holds.
+	null bool
 }
 
 // marks knows where each value stands, by its path, such as
@@ -68,10 +70,11 @@ func (m marks) nearest(path string) (at mark, exact bool) {
 // Position returns where the value of path stands, in a Fault that lacks only its
 // message; path is written like directory.sources[0].path. An included backend has
 // its index in the whole list. Where the value is not in a file, because it is a
-// default, the position is that of what encloses it, and exact is false.
+// default, the position is that of what encloses it or of its key, and exact is
+// false: exact says whether the operator has set it.
 func (c *Config) Position(path string) (at Fault, exact bool) {
 	m, exact := c.marks.nearest(path)
-	return Fault{File: m.file, Line: m.line, Column: m.column}, exact
+	return Fault{File: m.file, Line: m.line, Column: m.column}, exact && !m.null
 }
 
 // report gathers what a load learns besides the values: where they stand and what

@@ -58,10 +58,10 @@ func TestFaultsOfForm(t *testing.T) {
 	runFaults(t, []faultCase{
 		{"a list", "- a\n", []string{"1:1: a list: want a mapping with the keys listeners, "}},
 		{"a word", "  hello\n", []string{"1:3: a single value: want a mapping"}},
-		{"unknown key at the top", minimal + "admin: {}\n", []string{`3:1: unknown key "admin" at the top (allowed: listeners, auth, `}},
-		{"later key tls", minimal + "tls: {}\n", []string{`3:1: unknown key "tls" at the top (`}},
+		{"unknown key at the top", minimal + "gateway: {}\n", []string{`3:1: unknown key "gateway" at the top (allowed: listeners, tls, auth, `}},
+		{"later key health", minimal + "backends: {health: {}}\n", []string{`3:12: unknown key "health" in backends (`}},
 		{"later key upgrade", minimal + "timeouts: {upgrade: 1h}\n", []string{`3:12: unknown key "upgrade" in timeouts`}},
-		{"slip", minimal + "limits:\n  sesions: 3\n", []string{`4:3: unknown key "sesions" in limits; did you mean sessions? (allowed: sessions, sessions_per_address, exempt)`}},
+		{"slip", minimal + "limits:\n  sesions: 3\n", []string{`4:3: unknown key "sesions" in limits; did you mean sessions? (allowed: sessions, login_memory, sessions_per_address, `}},
 		{"wrong case", minimal + "Log: {}\n", []string{`3:1: unknown key "Log" at the top; did you mean log?`}},
 		{"unknown key in an element", aSource + "listeners:\n  - address: h:1\n    adress: h:2\n", []string{`4:5: unknown key "adress" in listeners; did you mean address?`}},
 		{"unknown key holding a tree", minimal + "x: {y: {z: [1, 2]}}\n", []string{`3:1: unknown key "x" at the top (`}},
@@ -140,7 +140,7 @@ backends:
       name: b
     - aliases: [A]
       address: [h, 1.2.3, "${POSTERN_UNSET}"]
-tls: {}
+tsl: {}
 `, []string{
 		"2:1: sources is missing or empty",
 		`4:5: unknown key "nmae" in listeners; did you mean name?`,
@@ -157,6 +157,6 @@ tls: {}
 		`16:17: aliases: "A" is taken already, in postern.yaml:14: want`,
 		`17:20: address: "1.2.3": want HOST:PORT`,
 		`17:27: address: "${POSTERN_UNSET}": the environment variable POSTERN_UNSET is not set`,
-		`18:1: unknown key "tls" at the top (allowed: `,
+		`18:1: unknown key "tsl" at the top (allowed: `,
 	}}})
 }

@@ -10,10 +10,11 @@ import (
 
 // field is what a struct field's tags say about its key.
 type field struct {
-	key              string
-	index            []int
-	tag              reflect.StructTag
-	required, single bool
+	key   string
+	index []int
+	tag   reflect.StructTag
+
+	required, optional, single bool
 }
 
 // fieldsOf lists the keys of a section in their order, those of an embedded struct
@@ -31,6 +32,7 @@ func fieldsOf(section reflect.Type) []field {
 			index:    f.Index,
 			tag:      f.Tag,
 			required: slices.Contains(parts, "required"),
+			optional: slices.Contains(parts, "optional"),
 			single:   slices.Contains(parts, "single"),
 		})
 	}

@@ -15,7 +15,13 @@ import (
 func fuzzLoader(main, included string) *loader {
 	l := newLoader("postern.yaml")
 	l.glob = func(string) ([]string, error) { return []string{"included.yaml"}, nil }
-	l.lookup = func(name string) (string, bool) { return "7s", name != "NONE" }
+	l.lookup = func(name string) (string, bool) {
+		if name == "POSTERN_ANNA" {
+			return sampleToken, true
+		}
+		return "7s", name != "NONE"
+	}
+	l.secret = func(string, int64) ([]byte, error) { return []byte(sampleToken), nil }
 	l.read = func(name string, most int64) ([]byte, error) {
 		switch name {
 		case "postern.yaml":

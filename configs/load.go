@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -24,6 +25,7 @@ type loader struct {
 	path   string
 	lookup func(string) (string, bool)
 	read   func(name string, most int64) ([]byte, error)
+	secret func(name string, most int64) ([]byte, error) // reads a secret's file
 	glob   func(pattern string) ([]string, error)
 	report *report
 	left   int64 // of maxConfig
@@ -34,6 +36,7 @@ func newLoader(path string) *loader {
 		path:   path,
 		lookup: os.LookupEnv,
 		read:   readFile,
+		secret: readSecretFile,
 		glob:   filepath.Glob,
 		report: newReport(),
 		left:   maxConfig,
@@ -61,7 +64,7 @@ func (l *loader) load() (*Config, error) {
 }
 
 func (l *loader) walk(file string) *walk {
-	return &walk{file, filepath.Dir(l.path), l.lookup, l.read, l.report}
+	return &walk{file, filepath.Dir(l.path), l.lookup, l.secret, l.report}
 }
 
 // nameListeners gives each listener without a name its address as one.
@@ -77,11 +80,23 @@ func nameListeners(listeners []Listener) {
 var errTooLarge = errors.New("it is too large")
 
 func readFile(name string, most int64) ([]byte, error) {
+	return readFileIf(name, most, func(fs.FileMode) error { return nil })
+}
+
+// readFileIf reads at most that many octets of a file whose mode passes.
+func readFileIf(name string, most int64, pass func(fs.FileMode) error) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err == nil {
+		err = pass(info.Mode())
+	}
+	if err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && int64(len(data)) > most {
 		err = errTooLarge

@@ -50,7 +50,7 @@ func TestLoadMinimalKeepsDefaults(t *testing.T) {
 	want := Default()
 	if !reflect.DeepEqual(got.Auth, want.Auth) || !reflect.DeepEqual(got.Timeouts, want.Timeouts) ||
 		!reflect.DeepEqual(got.Limits, want.Limits) || !reflect.DeepEqual(got.Backends, want.Backends) ||
-		!reflect.DeepEqual(got.Log, want.Log) {
+		!reflect.DeepEqual(got.Log, want.Log) || !reflect.DeepEqual(got.TLS, want.TLS) || !reflect.DeepEqual(got.Admin, want.Admin) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
@@ -60,12 +60,14 @@ func TestLoadMinimalKeepsDefaults(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := Default()
 	want := Config{
-		Auth: Auth{Plaintext: "loopback", FailureDelay: 3 * time.Second, MaxFailures: 3},
-		Timeouts: Timeouts{Login: 2 * time.Minute, Backend: 10 * time.Second, BackendLogin: 30 * time.Second,
+		TLS:  TLS{MinVersion: "1.2"},
+		Auth: Auth{Plaintext: "loopback", Mechanisms: []Mechanism{"PLAIN", "LOGIN"}, FailureDelay: 3 * time.Second, MaxFailures: 3},
+		Timeouts: Timeouts{Login: 2 * time.Minute, Handshake: 10 * time.Second, Backend: 10 * time.Second, BackendLogin: 30 * time.Second,
 			Idle: 15 * time.Minute, Linger: 30 * time.Second, Drain: 5 * time.Minute, Keepalive: time.Minute},
-		Limits:    Limits{Sessions: 10000, SessionsPerAddress: 200},
+		Limits:    Limits{Sessions: 10000, LoginMemory: 64 << 20, SessionsPerAddress: 200, SessionsPerMailbox: 20},
 		Directory: Directory{Unknown: "reject", ShrinkGuard: ShrinkGuard{Ratio: 0.5, Rows: 20}},
 		Backends:  Backends{Defaults: BackendSettings{Login: "mailbox", TLS: "none"}},
+		Admin:     Admin{Socket: "/run/postern/admin.sock"},
 		Log:       Log{Level: "info", Format: "text", UnknownUsers: "hash", Client: "full"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -90,9 +92,9 @@ func TestLoadListener(t *testing.T) {
 		return out
 	}
 	want := []Listener{
-		{Address: "[::]:110", Name: "pop", Freebind: true, Allow: prefixes("10.0.0.0/8", "192.0.2.0/24"),
+		{Address: "[::]:110", Name: "pop", Freebind: true, ClientAuth: "offer", Allow: prefixes("10.0.0.0/8", "192.0.2.0/24"),
 			Deny: prefixes("192.0.2.7/32", "2001:db8::7/128"), DefaultDomain: "example.org"},
-		{Address: ":1110", Name: ":1110", Allow: prefixes("0.0.0.0/0", "::/0")},
+		{Address: ":1110", Name: ":1110", ClientAuth: "offer", Allow: prefixes("0.0.0.0/0", "::/0")},
 	}
 	if !reflect.DeepEqual(c.Listeners, want) {
 		t.Errorf("got  %+v\nwant %+v", c.Listeners, want)
@@ -104,17 +106,17 @@ func TestLoadBackends(t *testing.T) {
 	c := mustLoad(t, minimal+`backends:
   static:
     - {name: a, address: 192.0.2.1}
-    - {name: b, address: "2001:db8::1", login: typed}
+    - {name: b, address: "2001:db8::1", login: typed, capabilities: []}
     - name: c
       address: ["[2001:DB8::2]", "[2001:db8::3]:1110", POP.Example.com:0110]
       login: null
-  defaults: {login: local}
+  defaults: {login: local, capabilities: [TOP]}
   refusals: [{match: "busy", code: SYS/TEMP}]
 `)
-	local := BackendSettings{Login: LoginLocal, TLS: TLSNone}
+	local := BackendSettings{Login: LoginLocal, TLS: TLSNone, Capabilities: []Capability{CapabilityTop}}
 	want := []Backend{
 		{Name: "a", Address: []BackendAddress{"192.0.2.1:110"}, BackendSettings: local},
-		{Name: "b", Address: []BackendAddress{"[2001:db8::1]:110"}, BackendSettings: BackendSettings{LoginTyped, TLSNone}},
+		{Name: "b", Address: []BackendAddress{"[2001:db8::1]:110"}, BackendSettings: BackendSettings{LoginTyped, TLSNone, nil}},
 		{Name: "c", Address: []BackendAddress{"[2001:db8::2]:110", "[2001:db8::3]:1110", "pop.example.com:110"}, BackendSettings: local},
 	}
 	if !reflect.DeepEqual(c.Backends.Static, want) {
@@ -137,6 +139,10 @@ func TestLoadTakes(t *testing.T) {
 		"two listeners on port 0":     aSource + "listeners: [{address: 127.0.0.1:0, name: a}, {address: 127.0.0.1:0, name: b}]\n",
 		"an alias like its own name":  minimal + "backends: {static: [{name: a, address: h, aliases: [A]}]}\n",
 		"a name like its own address": minimal + "backends: {static: [{name: h:110, address: h}]}\n",
+		"zero for no limit":           minimal + "limits: {sessions_per_mailbox: 0, connections_per_minute: 0, login_interval: 0s, per_network: []}\n",
+		"a network within another":    minimal + "limits: {per_network: [{networks: [10.0.0.0/8], sessions: 1}, {networks: [10.0.0.0/16], sessions: 2}]}\n",
+		"no mechanism":                minimal + "auth: {mechanisms: []}\n",
+		"a handshake above the login": minimal + "timeouts: {login: 2s}\n",
 		"an empty domain":             aListener + "directory: {default_domain: '', sources: [{type: file, path: m}]}\n",
 		"two guests on one host":      minimal + "backends: {static: [{name: a, address: h:1}, {name: b, address: h:2}]}\n",
 		"a block text":                minimal + "backends: {static: [{name: a, address: h}]}\nlog:\n  level: >-\n    debug\n",
@@ -158,7 +164,7 @@ func TestPathsStartFromTheFilesFolder(t *testing.T) {
 }
 
 func TestPosition(t *testing.T) {
-	c := mustLoad(t, "# a comment\n"+aListener+"directory:\n  sources:\n    - type: file\n      path: m\n")
+	c := mustLoad(t, "# a comment\n"+aListener+"directory:\n  sources:\n    - type: file\n      path: m\nadmin: {socket: null, probes: ''}\n")
 	for _, test := range []struct {
 		path         string
 		line, column int
@@ -169,6 +175,9 @@ func TestPosition(t *testing.T) {
 		{"directory.sources[0].shrink", 5, 7, false},
 		{"listeners[0].name", 2, 13, false},
 		{"log.level", 2, 1, false},
+		{"admin.socket", 7, 9, false}, // the key stands there, its value is the default
+		{"admin.probes", 7, 31, true},
+		{"admin.address", 7, 8, false},
 	} {
 		at, exact := c.Position(test.path)
 		want := Fault{File: "postern.yaml", Line: test.line, Column: test.column}

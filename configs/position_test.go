@@ -20,7 +20,15 @@ func TestMarksPointAtTheirText(t *testing.T) {
 		}
 		for _, text := range []string{string(data), strings.ReplaceAll(string(data), "\n", "\r\n")} {
 			l := fuzzLoader(text, "")
-			l.lookup = func(string) (string, bool) { return "203.0.113.7", true }
+			l.lookup = func(name string) (string, bool) {
+				switch name {
+				case "POSTERN_ANNA":
+					return sampleToken, true
+				case "POSTERN_WATCH":
+					return strings.ToUpper(sampleToken), true
+				}
+				return "203.0.113.7", true
+			}
 			c, err := l.load()
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)

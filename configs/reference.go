@@ -6,5 +6,5 @@ import _ "embed"
 var reference string
 
 // Reference returns a configuration that names every key with its default and one
-// line of why. It loads.
+// line of why. It loads, where the environment has the token that it asks for.
 func Reference() []byte { return []byte(reference) }

@@ -11,14 +11,26 @@ import (
 // samples holds what reference.yaml must name although it has no default: only
 // these keys, with the same values. Whatever else the reference says is thus
 // compared with what one gets by leaving it out.
-const samples = `listeners: [{address: "127.0.0.1:1110"}]
+const samples = `listeners: [{address: "127.0.0.1:1110", certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}]
+tls: {certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}
+limits: {per_network: [{networks: [192.0.2.0/24], sessions: 500}]}
 directory: {sources: [{type: file, path: mailboxes.map}]}
 backends:
   static: [{name: guest-01, address: "127.0.0.11:110"}]
   refusals: [{match: "(?i)mailbox is busy", code: IN-USE}]
+admin:
+  tls: {certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}
+  tokens: [{name: anna, role: viewer, token: "${POSTERN_ANNA}"}]
 `
 
+// setSampleToken sets what the reference takes from the environment: a token that
+// stood in it would be copied into a gateway.
+func setSampleToken(t *testing.T) { t.Setenv("POSTERN_ANNA", sampleToken) }
+
+const sampleToken = "0123456789abcdef"
+
 func TestReferenceEqualsDefaults(t *testing.T) {
+	setSampleToken(t)
 	reference := mustLoad(t, string(Reference()))
 	left := mustLoad(t, samples)
 	reference.marks, left.marks = nil, nil
@@ -28,6 +40,8 @@ func TestReferenceEqualsDefaults(t *testing.T) {
 	// What is no sample is the default itself.
 	reference.Listeners, reference.Directory.Sources = nil, nil
 	reference.Backends.Static, reference.Backends.Refusals = nil, nil
+	reference.TLS.Certificates, reference.Limits.PerNetwork = nil, nil
+	reference.Admin.TLS.Certificates, reference.Admin.Tokens = nil, nil
 	if want := Default(); !reflect.DeepEqual(*reference, want) {
 		t.Errorf("got  %+v\nwant %+v", *reference, want)
 	}
@@ -50,6 +64,7 @@ func schema(section reflect.Type, path string) []string {
 }
 
 func TestReferenceNamesEveryKey(t *testing.T) {
+	setSampleToken(t)
 	c := mustLoad(t, string(Reference())) // a key that Config lacks fails here
 	named := map[string]bool{}
 	for path := range c.marks {
@@ -78,6 +93,7 @@ func withoutIndexes(path string) string {
 
 // TestReferenceRefusesUnknownKey shows that the test above can fail.
 func TestReferenceRefusesUnknownKey(t *testing.T) {
+	setSampleToken(t)
 	_, err := loadText(t, string(Reference())+"  colour: true\n")
 	if err == nil || !strings.Contains(err.Error(), `unknown key "colour" in log`) {
 		t.Errorf("got %v", err)

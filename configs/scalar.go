@@ -22,6 +22,9 @@ func convert(text string, v reflect.Value) (err error) {
 	case *netip.Prefix:
 		*p, err = parsePrefix(text)
 		return err
+	case *Secret:
+		*p, err = parseSecret(text)
+		return err
 	case encoding.TextUnmarshaler:
 		return p.UnmarshalText([]byte(text))
 	}

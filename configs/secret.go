@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -16,6 +17,13 @@ type Secret struct{ text *string }
 
 // NewSecret returns a Secret that reveals text.
 func NewSecret(text string) Secret { return Secret{&text} }
+
+func parseSecret(text string) (Secret, error) {
+	if text == "" {
+		return Secret{}, errors.New("want a secret that is not empty")
+	}
+	return NewSecret(text), nil
+}
 
 // Reveal returns the text, empty if there is none.
 func (s Secret) Reveal() string {

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,7 +30,7 @@ func loadSecret(t *testing.T, text string) (withSecret, error) {
 	if !ok {
 		t.Fatal(r.faults)
 	}
-	w := &walk{"etc/postern.yaml", "etc", os.LookupEnv, readFile, r}
+	w := &walk{"etc/postern.yaml", "etc", os.LookupEnv, readSecretFile, r}
 	w.value(root, reflect.ValueOf(&out).Elem(), slot{})
 	for path, m := range r.marks {
 		if strings.Contains(m.text, canary) {
@@ -107,6 +108,51 @@ func TestFaultsOfSecrets(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: the fault shows the secret: %v", text, err)
 		}
+	}
+}
+
+// TestSecretFilesAreClosedToOthers: the owner's and the group's rights do not matter.
+func TestSecretFilesAreClosedToOthers(t *testing.T) {
+	inFolder(t, map[string]string{"etc/token": canary})
+	if err := os.Symlink("token", "etc/link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"token", "link"} {
+		for mode, closed := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o640: true, 0o660: true, 0o644: false, 0o604: false, 0o666: false} {
+			if err := os.Chmod("etc/token", mode); err != nil {
+				t.Fatal(err)
+			}
+			out, err := loadSecret(t, "path: x\ntoken: file:"+name+"\n")
+			if closed && (err != nil || out.Token.Reveal() != canary) {
+				t.Errorf("%s with mode %o: %v", name, mode, err)
+			}
+			if !closed {
+				expectFaults(t, err, "etc/postern.yaml:", []string{"2:8: token: others may read the secret's file: want it closed to them, with chmod o-r"})
+			}
+			if !closed && out.Token.Reveal() != "" {
+				t.Errorf("%s with mode %o was read", name, mode)
+			}
+		}
+	}
+}
+
+// TestLoadReadsSecretsCarefully: Load itself asks for the mode, not only the test's walk.
+func TestLoadReadsSecretsCarefully(t *testing.T) {
+	inFolder(t, map[string]string{
+		"etc/postern.yaml": minimal + "admin:\n  tokens:\n    - {name: a, role: viewer, token: file:token}\n",
+		"etc/token":        canary + canary + "\n",
+	})
+	c, err := Load("etc/postern.yaml")
+	if err != nil || c.Admin.Tokens[0].Token.Reveal() != canary+canary {
+		t.Fatalf("got %v", err)
+	}
+	if err := os.Chmod("etc/token", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load("etc/postern.yaml")
+	expectFaults(t, err, "etc/postern.yaml:", []string{"5:38: token: others may read the secret's file"})
+	if _, ok := errors.AsType[Faults](err); !ok {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -10,9 +10,14 @@ import (
 // with a value elsewhere. What was refused already is zero and passed over.
 func validate(c *Config, r *report) {
 	checkRequired(reflect.ValueOf(c).Elem(), "", r)
-	checkListeners(c.Listeners, r)
+	addresses := claims{}
+	checkListeners(c.Listeners, addresses, r)
+	checkTLS(c, r)
+	checkMechanisms(c.Auth.Mechanisms, r)
+	checkPerNetwork(c.Limits.PerNetwork, r)
 	checkBackendNames(c.Backends.Static, r)
 	checkBackendAddresses(c.Backends.Static, r)
+	checkAdmin(c.Admin, addresses, r)
 }
 
 // checkRequired looks through a section and all below it for required keys that
@@ -44,8 +49,8 @@ func missing(v reflect.Value, key string) string {
 	return key + " is missing"
 }
 
-func checkListeners(listeners []Listener, r *report) {
-	addresses, names := claims{}, claims{}
+func checkListeners(listeners []Listener, addresses claims, r *report) {
+	names := claims{}
 	for i, l := range listeners {
 		path := fmt.Sprintf("listeners[%d]", i)
 		if l.Address == "" {
@@ -59,6 +64,25 @@ func checkListeners(listeners []Listener, r *report) {
 			names.take(string(l.Name), path+".name", path+".name", r)
 		} else {
 			names.take(string(l.Address), address, address, r)
+		}
+	}
+}
+
+func checkMechanisms(mechanisms []Mechanism, r *report) {
+	seen := claims{}
+	for i, m := range mechanisms {
+		seen.once(string(m), fmt.Sprintf("auth.mechanisms[%d]", i), r)
+	}
+}
+
+// checkPerNetwork: of two limits for one network, nobody could say which holds.
+func checkPerNetwork(limits []NetworkLimit, r *report) {
+	seen := claims{}
+	for i, limit := range limits {
+		for j, network := range limit.Networks {
+			if network.IsValid() { // else it was refused already
+				seen.once(network.String(), fmt.Sprintf("limits.per_network[%d].networks[%d]", i, j), r)
+			}
 		}
 	}
 }
@@ -127,4 +151,17 @@ func (c claims) avoid(word, own, path string, r *report) {
 		r.fault(path, fmt.Sprintf("%s: %s is another backend's address, in %s: want a name that is not",
 			keyOf(path), r.text(path), r.place(first.path)))
 	}
+}
+
+// once reports the value of path if its word stood elsewhere before.
+func (c claims) once(word, path string, r *report) {
+	first, seen := c[word]
+	if word == "" {
+		return
+	}
+	if seen {
+		r.fault(path, fmt.Sprintf("%s: %s stands here twice, first in %s: want it once", keyOf(path), r.text(path), r.place(first.path)))
+		return
+	}
+	c[word] = claim{path, path}
 }

@@ -26,6 +26,13 @@ func TestFaultsOfValues(t *testing.T) {
 		value("auth", "failure_delay", "-3s", `@: failure_delay: "-3s": want more than 0s`),
 		value("auth", "max_failures", "0", `@: max_failures: "0": want at least 1`),
 		value("auth", "max_failures", "1.5", `@: max_failures: "1.5": want a whole number`),
+		value("auth", "mechanisms", "PLAIN", `@: mechanisms: a single value: want a list`),
+		value("auth", "mechanisms", "[SCRAM-SHA-256]", `4:16: mechanisms: "SCRAM-SHA-256": want PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER`),
+		value("auth", "mechanisms", "[XOAUTH]", `4:16: mechanisms: "XOAUTH": want PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER; did you mean XOAUTH2?`),
+		value("auth", "mechanisms", "[LOGIN, plain]", `4:23: mechanisms: "plain": want PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER; did you mean PLAIN?`),
+		value("auth", "mechanisms", "[PLAIN, LOGIN, PLAIN]", `4:30: mechanisms: "PLAIN" stands here twice, first in postern.yaml:4: want it once`),
+		value("timeouts", "handshake", "0s", `@: handshake: "0s": want more than 0s`),
+		value("timeouts", "handshake", "10", `@: handshake: "10": `+duration),
 		value("timeouts", "login", "90", `@: login: "90": `+duration),
 		value("timeouts", "login", "0s", `@: login: "0s": want more than 0s`),
 		value("timeouts", "backend", "ten", `@: backend: "ten": `+duration),
@@ -41,6 +48,15 @@ func TestFaultsOfValues(t *testing.T) {
 		value("limits", "sessions", "0x10", `@: sessions: "0x10": want a whole number`),
 		value("limits", "sessions", "99999999999999999999", `@: sessions: "99999999999999999999": want a whole number`),
 		value("limits", "sessions_per_address", "-1", `@: sessions_per_address: "-1": want at least 0`),
+		value("limits", "login_memory", "1023KiB", `@: login_memory: "1023KiB": want at least 1MiB`),
+		value("limits", "login_memory", "0", `@: login_memory: "0": want at least 1MiB`),
+		value("limits", "login_memory", "64MB", `@: login_memory: "64MB": want a size such as`),
+		value("limits", "sessions_per_mailbox", "-1", `@: sessions_per_mailbox: "-1": want at least 0`),
+		value("limits", "sessions_per_mailbox", "none", `@: sessions_per_mailbox: "none": want a whole number`),
+		value("limits", "connections_per_minute", "-1", `@: connections_per_minute: "-1": want at least 0`),
+		value("limits", "connections_per_minute", "1/s", `@: connections_per_minute: "1/s": want a whole number`),
+		value("limits", "login_interval", "-1s", `@: login_interval: "-1s": want at least 0s`),
+		value("limits", "login_interval", "60", `@: login_interval: "60": `+duration),
 		value("directory_", "x", "1", `3:1: unknown key "directory_" at the top; did you mean directory?`),
 		value("log", "level", "trace", `@: level: "trace": want debug, info, warn or error`),
 		value("log", "level", "warning", `@: level: "warning": want debug, info, warn or error`),
@@ -53,10 +69,28 @@ func TestFaultsOfValues(t *testing.T) {
 		value("backends", "include", "'[a'", `@: include: "[a": want a pattern of file names`),
 		value("backends", "defaults", "{tls: stls}", `4:19: tls: "stls": want none`),
 		value("backends", "defaults", "{login: user}", `4:21: login: "user": want mailbox, local or typed`),
-		value("backends", "defaults", "{name: x}", `4:14: unknown key "name" in defaults (allowed: login, tls)`),
+		value("backends", "defaults", "{name: x}", `4:14: unknown key "name" in defaults (allowed: login, tls, capabilities)`),
+		value("backends", "defaults", "{capabilities: [TOP, STLS]}", `4:34: capabilities: "STLS": want USER, TOP, UIDL, PIPELINING or RESP-CODES`),
+		value("backends", "defaults", "{capabilities: TOP}", `4:28: capabilities: a single value: want a list`),
+		value("backends", "static", "[{name: a, address: h, capabilities: [uidl]}]", `4:49: capabilities: "uidl": want USER, TOP, UIDL, PIPELINING or RESP-CODES; did you mean UIDL?`),
 		value("backends", "refusals", "[{match: '(', code: AUTH}]", `4:22: match: "(": want a regular expression of`),
 		value("backends", "refusals", "[{match: '', code: AUTH}]", `4:22: match: "": want a regular expression; an empty one`),
 		value("backends", "refusals", "[{match: x, code: '[IN-USE]'}]", `4:31: code: "[IN-USE]": want IN-USE, LOGIN-DELAY, SYS/TEMP, SYS/PERM or AUTH; did you mean IN-USE?`),
+	})
+}
+
+func TestFaultsOfPerNetwork(t *testing.T) {
+	limits := func(entries string) string { return minimal + "limits:\n  per_network:\n" + entries }
+	runFaults(t, []faultCase{
+		{"no networks", limits("    - sessions: 5\n"), []string{"5:7: networks is missing or empty: want at least one entry"}},
+		{"empty networks", limits("    - {networks: [], sessions: 5}\n"), []string{"5:18: networks is missing or empty"}},
+		{"no sessions", limits("    - networks: [10.0.0.0/8]\n"), []string{"5:7: sessions is missing: want a whole number"}},
+		{"no session at all", limits("    - {networks: [10.0.0.0/8], sessions: 0}\n"), []string{`5:42: sessions: "0": want at least 1`}},
+		{"no network", limits("    - {networks: [webmail], sessions: 5}\n"), []string{`5:19: networks: "webmail": want a network`}},
+		{"one value", limits("    - {networks: 10.0.0.0/8, sessions: 5}\n"), []string{"5:18: networks: a single value: want a list"}},
+		{"another key", limits("    - {networks: [10.0.0.0/8], session: 5}\n"), []string{"5:7: sessions is missing", `5:32: unknown key "session" in per_network; did you mean sessions?`}},
+		{"twice in one", limits("    - {networks: [10.0.0.1, 10.0.0.1/32], sessions: 5}\n"), []string{`5:29: networks: "10.0.0.1/32" stands here twice, first in postern.yaml:5: want it once`}},
+		{"twice in two", limits("    - {networks: [10.0.0.0/8], sessions: 5}\n    - {networks: [\"::ffff:10.1.0.0/104\"], sessions: 6}\n"), []string{`6:19: networks: "::ffff:10.1.0.0/104" stands here twice, first in postern.yaml:5`}},
 	})
 }
 
@@ -64,6 +98,8 @@ func TestFaultsOfNetworks(t *testing.T) {
 	for _, network := range []string{"x", "10.0.0.0/33", "10.0.0/8", "10.0.0.1-10.0.0.9", "'::1/129'", "'::ffff:10.0.0.0/8'", "'fe80::1%eth0'", "example.com", "''", "'*'"} {
 		runFaults(t, []faultCase{
 			{"exempt " + network, minimal + "limits:\n  exempt: [" + network + "]\n", []string{`4:12: exempt: "`}},
+			{"proxy_protocol " + network, aSource + "listeners:\n  - {address: h:1, proxy_protocol: [" + network + "]}\n", []string{`3:37: proxy_protocol: "`}},
+			{"xclient " + network, aSource + "listeners:\n  - {address: h:1, xclient: [10.0.0.1, " + network + "]}\n", []string{`3:40: xclient: "`}},
 			{"allow " + network, aSource + "listeners:\n  - address: h:1\n    allow:\n      - " + network + "\n", []string{`5:9: allow: "`}},
 		})
 	}

@@ -19,7 +19,7 @@ type walk struct {
 	file   string // as the operator spelled it
 	folder string // where relative paths start
 	lookup func(string) (string, bool)
-	read   func(name string, most int64) ([]byte, error)
+	read   func(name string, most int64) ([]byte, error) // a secret's file
 	report *report
 }
 
@@ -59,7 +59,9 @@ func (w *walk) section(n ast.Node, v reflect.Value, path string) {
 	for _, f := range fieldsOf(v.Type()) {
 		if pair, ok := entries[f.key]; ok {
 			at := slot{join(path, f.key), f, v}
-			w.report.marks[at.path] = nodeMark(w.file, pair.Key) // stays for a null
+			m := nodeMark(w.file, pair.Key)
+			m.null = true // until a value replaces the mark
+			w.report.marks[at.path] = m
 			w.value(pair.Value, v.FieldByIndex(f.index), at)
 		}
 	}
@@ -178,6 +180,10 @@ func (w *walk) scalar(n ast.Node, v reflect.Value, at slot) {
 
 func (w *walk) setScalar(text string, v reflect.Value, f field) error {
 	read := reflect.New(v.Type()).Elem()
+	if text == "" && f.optional {
+		v.Set(read)
+		return nil
+	}
 	if err := convert(text, read); err != nil {
 		return err
 	}
