@@ -38,10 +38,11 @@ var exceptions = map[string]string{}
 // packages. A library that has one row here has one home. A new folder needs a row.
 var mayImport = map[string][]string{
 	"cmd/postern": {
-		"postern/backend", "postern/configs", "postern/directory", "postern/directory/file",
-		"postern/directory/mapfile", "postern/pop3", "postern/pop3/maildrop", "postern/proxy",
-		"github.com/spf13/cobra", "golang.org/x/sys",
+		"postern/admin", "postern/backend", "postern/configs", "postern/directory", "postern/directory/file",
+		"postern/directory/mapfile", "postern/pop3", "postern/pop3/maildrop", "postern/proxy", "postern/proxy/limits", "postern/proxy/tls",
+		"github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/coreos/go-systemd", "golang.org/x/sys",
 	},
+	"admin":                   {"postern/pop3", "github.com/hashicorp/golang-lru/v2", "github.com/prometheus/client_golang"},
 	"configs":                 {"github.com/goccy/go-yaml"},
 	"pop3":                    {},
 	"pop3/maildrop":           {"postern/pop3"},
@@ -51,8 +52,15 @@ var mayImport = map[string][]string{
 	"directory/directorytest": {"postern/backend", "postern/directory"},
 	"directory/file":          {"postern/directory", "postern/directory/mapfile", "github.com/fsnotify/fsnotify"},
 	"directory/mapfile":       {"postern/directory"},
-	"proxy":                   {"postern/backend", "postern/directory", "postern/pop3", "postern/proxy/relay", "golang.org/x/sys"},
-	"proxy/relay":             {"golang.org/x/sys"},
+	"proxy": {
+		"postern/backend", "postern/directory", "postern/pop3", "postern/proxy/limits", "postern/proxy/origin",
+		"postern/proxy/relay", "postern/proxy/tls", "golang.org/x/sys",
+	},
+	"proxy/limits":      {},
+	"proxy/origin":      {"postern/pop3", "github.com/pires/go-proxyproto"},
+	"proxy/tls":         {"github.com/fsnotify/fsnotify"},
+	"proxy/tls/tlstest": {}, // imported by tests only
+	"proxy/relay":       {"golang.org/x/sys"},
 
 	"cmd/postern/realtest": {}, // imported by tests only, being in no other row
 }
@@ -60,7 +68,7 @@ var mayImport = map[string][]string{
 // testsMayImport is what test files may import besides: what exists for tests.
 var testsMayImport = []string{
 	"postern/backend", "postern/pop3", "postern/pop3/maildrop", "postern/pop3/pop3test", "postern/directory/directorytest",
-	"postern/cmd/postern/realtest",
+	"postern/cmd/postern/realtest", "postern/proxy/tls/tlstest", "github.com/emersion/go-sasl",
 	"github.com/rogpeppe/go-internal",
 }
 
@@ -70,6 +78,9 @@ var withoutIO = map[string][]string{
 	"pop3":                   {"net", "os", "sync", "log", "log/slog", "time"},
 	"backend/login.go":       {"net", "os", "sync", "log", "log/slog", "context"},
 	"backend/refusal.go":     {"net", "os", "sync", "log", "log/slog", "context"},
+	"proxy/origin":           {"net", "os", "sync", "log", "log/slog", "time", "context"},
+	"proxy/introduction.go":  {"net", "os", "sync", "log", "log/slog", "context"},
+	"proxy/sasl.go":          {"net", "os", "sync", "log", "log/slog", "context"},
 	"proxy/dialogue.go":      {"net", "os", "sync", "log", "log/slog", "context"},
 	"proxy/authorization.go": {"net", "os", "sync", "log", "log/slog", "context"},
 	"proxy/failure.go":       {"net", "os", "sync", "log", "context"},
