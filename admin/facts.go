@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+)
+
+// Facts are how a gateway is, as those who run its parts know it. Nothing in it is
+// about a person but for the sources' Error.
+type Facts struct {
+	Gateway      string        `json:"gateway"` // this machine's name
+	Version      string        `json:"version"`
+	Started      time.Time     `json:"started"`
+	Draining     bool          `json:"draining"`
+	Sessions     int           `json:"sessions"`
+	Listeners    []Listener    `json:"listeners"`
+	Directory    []Source      `json:"directory"` // in the order in which they are asked
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// Listener is an address that clients connect to.
+type Listener struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	TLS      string `json:"tls,omitempty"` // "implicit", "stls", or none
+	Sessions int    `json:"sessions"`
+}
+
+// Source is how a source of the directory stands.
+type Source struct {
+	Name       string    `json:"name"`
+	Entries    int       `json:"entries"` // that serve
+	LoadedAt   time.Time `json:"loaded_at,omitzero"`
+	AgeSeconds int64     `json:"age_seconds"` // since LoadedAt; filled in when it is asked for
+	Failing    bool      `json:"failing"`     // its newest state does not serve
+	Held       bool      `json:"held"`        // the shrink guard is why
+	Error      string    `json:"error,omitempty"`
+}
+
+func (s Source) age(now time.Time) time.Duration {
+	if s.LoadedAt.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(s.LoadedAt))
+}
+
+// Certificate is one that clients are shown.
+type Certificate struct {
+	Name     string    `json:"name"`
+	NotAfter time.Time `json:"not_after"`
+	Failing  bool      `json:"failing"` // its newest file can't be used, an older one serves
+}
+
+// Backend is a server that owns mailboxes, as far as it is known without asking it.
+type Backend struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+	Aliases   []string `json:"aliases,omitempty"`
+	Sessions  int      `json:"sessions"` // counted when it is asked for
+}
+
+// Readiness says whether new clients should be sent here.
+//
+// Only what concerns this gateway alone is a Reason against it. What hits all gateways alike
+// only degrades them: a load balancer that empties the whole pool helps nobody.
+type Readiness struct {
+	Ready    bool     `json:"ready"`
+	Reasons  []string `json:"reasons,omitempty"` // why not
+	Degraded []string `json:"degraded"`
+}
+
+// What is left of something when it counts as used up, or nearly.
+const (
+	spareDescriptors = 16
+	expirySoon       = 14 * 24 * time.Hour
+)
+
+// readiness judges the facts. The texts name no person: the probes door tells
+// them to everybody, so an error's own text has no place here.
+func (f *Facts) readiness(now time.Time, open, limit int) Readiness {
+	r := Readiness{Degraded: []string{}}
+	if f.Draining {
+		r.Reasons = append(r.Reasons, "draining")
+	}
+	// Without the first source nobody can be located: the search stops there.
+	if len(f.Directory) == 0 || f.Directory[0].LoadedAt.IsZero() {
+		r.Reasons = append(r.Reasons, "no directory state was ever loaded")
+	}
+	if limit > 0 && limit-open < spareDescriptors {
+		r.Reasons = append(r.Reasons, "no descriptors left")
+	}
+	for _, s := range f.Directory {
+		r.Degraded = append(r.Degraded, s.degraded(now)...)
+	}
+	for _, c := range f.Certificates {
+		r.Degraded = append(r.Degraded, c.degraded(now)...)
+	}
+	r.Ready = len(r.Reasons) == 0
+	return r
+}
+
+func (s Source) degraded(now time.Time) []string {
+	age := s.age(now).Truncate(time.Second)
+	switch {
+	case s.LoadedAt.IsZero():
+		return []string{fmt.Sprintf("source %s was never loaded", s.Name)}
+	case s.Held:
+		return []string{fmt.Sprintf("source %s: the shrink guard holds its newest state, the one of %s ago serves", s.Name, age)}
+	case s.Failing:
+		return []string{fmt.Sprintf("source %s can't be read, its state of %s ago serves", s.Name, age)}
+	}
+	return nil
+}
+
+func (c Certificate) degraded(now time.Time) []string {
+	var all []string
+	if c.Failing {
+		all = append(all, fmt.Sprintf("certificate %s: its newest file can't be used", c.Name))
+	}
+	switch left := c.NotAfter.Sub(now); {
+	case left <= 0:
+		all = append(all, fmt.Sprintf("certificate %s has expired", c.Name))
+	case left < expirySoon:
+		all = append(all, fmt.Sprintf("certificate %s expires in %s", c.Name, left.Truncate(time.Hour)))
+	}
+	return all
+}
+
+// Status is the answer to GET /api/v1/status.
+type Status struct {
+	Facts
+	Readiness
+	UptimeSeconds int64 `json:"uptime_seconds"`
+}
+
+// aged fills in what depends on the moment, and leaves out what a role may not see: the
+// error of a source may quote an entry, and an entry is somebody's mailbox.
+func aged(sources []Source, now time.Time, role Role) []Source {
+	sources = append([]Source{}, sources...)
+	for i := range sources {
+		s := &sources[i]
+		s.AgeSeconds = int64(s.age(now).Seconds())
+		if role < Helpdesk {
+			s.Error = ""
+		}
+	}
+	return sources
+}
