@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -38,15 +39,24 @@ func (k Kind) String() string { return word(kinds[:], uint8(k)) }
 // drives it, and named in each error.
 type Step uint8
 
-// The steps in their order.
+// The steps of a [Login] and of an [Inquiry]: what is awaited is the answer to the
+// command of that name, and with the three of AUTH to one after the other.
 const (
 	Connect Step = iota + 1
 	Greeting
 	User
 	Pass
+	Auth      // AUTH, with the message on its line or before it
+	Message   // the message of a mechanism, on a line of its own
+	Challenge // the client's answer to an OAuth mechanism's error, then the backend's to that
+	Capa
+	Quit
 )
 
-var steps = [...]string{Connect: "connect", Greeting: "greeting", User: "user", Pass: "pass"}
+var steps = [...]string{
+	Connect: "connect", Greeting: "greeting", User: "user", Pass: "pass",
+	Auth: "auth", Message: "message", Challenge: "challenge", Capa: "capa", Quit: "quit",
+}
 
 // String returns the step as logs have it.
 func (s Step) String() string { return word(steps[:], uint8(s)) }
@@ -60,6 +70,11 @@ func word(words []string, i uint8) string {
 
 // maxText bounds what a log keeps of a peer's text, in octets.
 const maxText = 160
+
+// quoted makes a peer's line fit for a log, without its status word.
+func quoted(line []byte) string {
+	return pop3.Printable(string(bytes.TrimPrefix(line, []byte("-ERR "))), maxText)
+}
 
 // Error is the only error that leaves this package's way into a backend. It is
 // for logs and for decisions; nothing of it goes to a client but what the proxy's

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"bytes"
 	"errors"
 	"io"
 
@@ -25,27 +24,43 @@ var (
 	errOutOfTurn = errors.New("the backend spoke before it was asked")
 	errControl   = errors.New("control octets can't be sent")
 	errTooLong   = errors.New("longer than a command line may be")
+	errUnseen    = errors.New("the backend accepted credentials that it hasn't seen")
+	errChallenge = errors.New("a challenge where none belongs")
 )
 
-// withheld stands for a text that repeats the password.
-const withheld = "[withheld: it repeats the password]"
+// Entry is what a login is made from.
+type Entry struct {
+	// User is what the backend gets as user name. An OAuth message names the user
+	// itself, as the client typed it, and can't be rewritten without its maker's
+	// consent: there the backend has to know the user by that name.
+	User        string
+	Credentials pop3.Credentials
+	AuthPlain   bool // the backend is known to offer AUTH PLAIN
+}
 
 // Login is the dialogue with a backend from its greeting to its verdict. It owns
 // no socket, clock or goroutine: a driver feeds Input with what the backend said,
-// sends what Output returns, bounds the time of each Step, and reports through
-// Stop what ended the dialogue from outside.
+// sends what Output returns, bounds the time of each Step, looks for a Challenge,
+// and reports through Stop what ended the dialogue from outside.
 //
-// USER goes out after the greeting, PASS only after USER's +OK. Nothing is asked
-// of the server beyond RFC 1939, so one that knows no CAPA works.
+// There are three ways in, see auth.go for the last two. USER goes out after the
+// greeting and PASS only after USER's +OK, so that nothing beyond RFC 1939 is
+// asked of a server of which nothing is known. AUTH PLAIN is one round trip
+// instead of two. An OAuth message is passed on with its own mechanism.
 type Login struct {
-	user     string
-	password pop3.Secret
-	refusals *Refusals
-	lines    *pop3.LineReader
+	credentials pop3.Credentials // with the user that the backend gets
+	mechanism   pop3.Mechanism   // of AUTH; empty for USER and PASS
+	refusals    *Refusals
+	lines       *pop3.LineReader
 
 	step    Step
-	command [pop3.MaxCommandLine]byte // the last one written; the driver may hold it
-	pending []byte                    // of command, until Output hands it out
+	shown   bool                      // the backend was sent the secret
+	short   [pop3.MaxCommandLine]byte // holds each command but a long message
+	command []byte                    // the last one written; the driver may hold it
+	pending []byte                    // the command, until Output hands it out
+
+	challenge string // what the backend said to an OAuth message
+	asked     bool   // and what the driver has not acknowledged yet
 
 	done  bool
 	reply pop3.Reply
@@ -58,16 +73,19 @@ type Login struct {
 // A user or password that can't be sent as one line (control octets, or more
 // than the 255 octets of RFC 2449) is refused here, with AUTH as for every name
 // that nobody has: there is a result at once, and no need to connect.
-func NewLogin(user string, password pop3.Secret, refusals *Refusals) *Login {
+func NewLogin(entry Entry, refusals *Refusals) *Login {
 	l := &Login{
-		user:     user,
-		password: password,
-		refusals: refusals,
-		lines:    pop3.NewLineReader(maxBuffered),
-		step:     Greeting,
+		credentials: entry.Credentials,
+		mechanism:   entry.mechanism(),
+		refusals:    refusals,
+		lines:       pop3.NewLineReader(maxBuffered),
+		step:        Greeting,
 	}
-	l.refuseUnsendable(User, []byte(user))
-	l.refuseUnsendable(Pass, password.Reveal())
+	l.credentials.User = entry.User
+	if !l.mechanism.OAuth() { // whose message goes in base64, and holds control octets
+		l.refuseUnsendable(User, []byte(entry.User))
+		l.refuseUnsendable(Pass, l.secret())
+	}
 	return l
 }
 
@@ -97,7 +115,7 @@ func (l *Login) Input(p []byte) int {
 	if l.done || len(p) == 0 {
 		return 0
 	}
-	if len(l.pending) > 0 {
+	if len(l.pending) > 0 || l.asked {
 		l.fail(Error{Kind: Protocol, Err: errOutOfTurn})
 		return 0
 	}
@@ -113,6 +131,10 @@ func (l *Login) Input(p []byte) int {
 }
 
 func (l *Login) answer(line []byte) {
+	if text, ok := pop3.ParseChallenge(line); ok && l.step >= Auth {
+		l.challenged(string(text))
+		return
+	}
 	reply, err := pop3.ParseReply(line)
 	switch {
 	case err != nil:
@@ -121,34 +143,45 @@ func (l *Login) answer(line []byte) {
 		l.fail(Error{Kind: Temporary, Text: l.quote(line)})
 	case !reply.OK:
 		l.fail(Error{Kind: Refused, Code: l.refusals.Code(reply), Text: l.quote(line)})
-	case l.step == Pass:
+	case l.shown:
 		reply.Text = pop3.Printable(reply.Text, maxReplyText)
 		l.reply = reply
 		l.finish()
+	case l.step == Auth:
+		l.fail(Error{Kind: Protocol, Text: l.quote(line), Err: errUnseen})
 	default:
-		l.ask()
+		l.proceed()
 	}
 }
 
-// ask goes on to the next step, by its command. What lies in the buffer already
-// would be taken for the answer, so nothing may.
-func (l *Login) ask() {
-	switch l.step {
-	case Greeting:
-		l.step = User
-		l.pending = append(append(l.command[:0], "USER "...), l.user...)
-	case User:
-		l.step = Pass
-		l.pending = append(append(l.command[:0], "PASS "...), l.password.Reveal()...)
+// proceed goes on to the next step.
+func (l *Login) proceed() {
+	switch {
+	case l.step == User:
+		l.shown = true
+		l.send(Pass, l.line("PASS ", l.secret()))
+	case l.mechanism != "" && l.auth():
+	default:
+		l.send(User, l.line("USER ", []byte(l.credentials.User)))
 	}
-	l.pending = append(l.pending, "\r\n"...)
+}
+
+// line is a command whose length refuseUnsendable has checked.
+func (l *Login) line(verb string, argument []byte) []byte {
+	return append(append(append(l.short[:0], verb...), argument...), "\r\n"...)
+}
+
+// send makes a command ready. What lies in the buffer already would be taken for
+// its answer, so nothing may.
+func (l *Login) send(step Step, command []byte) {
+	l.step, l.command, l.pending = step, command, command
 	if l.lines.Buffered() > 0 {
 		l.fail(Error{Kind: Protocol, Err: errOutOfTurn})
 	}
 }
 
 // Output returns what is to be sent next, all of it, or nothing. It is valid
-// until the next call of Input or Stop, which overwrite it.
+// until the next call of Input, Acknowledge or Stop, which overwrite it.
 func (l *Login) Output() []byte {
 	out := l.pending
 	l.pending = nil
@@ -189,20 +222,13 @@ func (l *Login) fail(err Error) {
 }
 
 func (l *Login) finish() {
-	l.done = true
+	l.done, l.asked = true, false
 	l.pending = nil
-	l.password = pop3.Secret{}
+	l.credentials = pop3.Credentials{}
 	l.forget()
 }
 
-// forget overwrites the command that was sent: it may have been PASS.
-func (l *Login) forget() { clear(l.command[:]) }
+// forget overwrites the command that was sent: it may have held the secret.
+func (l *Login) forget() { clear(l.command) }
 
-// quote makes a peer's line fit for a log, without its status word. A server that
-// repeats the password in its refusal may not bring it there.
-func (l *Login) quote(line []byte) string {
-	if password := l.password.Reveal(); len(password) > 0 && bytes.Contains(line, password) {
-		return withheld
-	}
-	return pop3.Printable(string(bytes.TrimPrefix(line, []byte("-ERR "))), maxText)
-}
+func (l *Login) secret() []byte { return l.credentials.Secret.Reveal() }

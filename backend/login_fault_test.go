@@ -129,7 +129,7 @@ func TestLoginUnsendable(t *testing.T) {
 		{"alice", "\t", backend.Pass},
 		{"alice", strings.Repeat("p", 249), backend.Pass},
 	} {
-		l := backend.NewLogin(c.user, pop3.NewSecret([]byte(c.password)), refusals(t))
+		l := backend.NewLogin(entry(c.user, c.password), refusals(t))
 		if n := l.Input([]byte("+OK\r\n")); n != 0 {
 			t.Errorf("%.20q %.20q: took %d octets", c.user, c.password, n)
 		}
@@ -145,7 +145,7 @@ func TestLoginUnsendable(t *testing.T) {
 
 func TestLoginLongestSendable(t *testing.T) {
 	u, p := strings.Repeat("u", 248), strings.Repeat("\xfc", 248)
-	l := backend.NewLogin(u, pop3.NewSecret([]byte(p)), refusals(t))
+	l := backend.NewLogin(entry(u, p), refusals(t))
 	o := play(t, l, []string{"+OK\r\n", "+OK\r\n", "+OK\r\n"}, 0)
 	if o.err != nil || len(o.sent) != 2 || o.sent[0] != "USER "+u+"\r\n" || o.sent[1] != "PASS "+p+"\r\n" {
 		t.Errorf("error %v, sent %q", o.err, o.sent)
@@ -184,10 +184,10 @@ func TestLoginForgetsThePassword(t *testing.T) {
 
 // The caller needs the secret for a second attempt: it is the caller's to wipe.
 func TestLoginLeavesTheSecretToItsOwner(t *testing.T) {
-	secret := pop3.NewSecret([]byte(password))
-	l := backend.NewLogin(user, secret, refusals(t))
+	e := entry(user, password)
+	l := backend.NewLogin(e, refusals(t))
 	play(t, l, []string{"+OK\r\n", "+OK\r\n", "-ERR\r\n"}, 0)
-	if string(secret.Reveal()) != password {
+	if string(e.Credentials.Secret.Reveal()) != password {
 		t.Error("the login wiped its caller's secret")
 	}
 }

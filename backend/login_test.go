@@ -28,21 +28,28 @@ func refusals(t testing.TB, rules ...backend.Rule) *backend.Refusals {
 	return r
 }
 
+// entry is how a password that came by USER and PASS goes on.
+func entry(user, password string) backend.Entry {
+	return backend.Entry{User: user, Credentials: pop3.Credentials{User: "typed", Secret: pop3.NewSecret([]byte(password))}}
+}
+
 func newLogin(t testing.TB) *backend.Login {
 	t.Helper()
-	return backend.NewLogin(user, pop3.NewSecret([]byte(password)), refusals(t))
+	return backend.NewLogin(entry(user, password), refusals(t))
 }
 
 // outcome is all that a driver sees of a dialogue.
 type outcome struct {
-	sent  []string
-	reply pop3.Reply
-	err   *backend.Error
-	rest  string
+	sent      []string
+	challenge string
+	reply     pop3.Reply
+	err       *backend.Error
+	rest      string
 }
 
 // play runs a login: each turn is what the backend says before it sees the next
-// command, cut into chunks of that many octets (0: in one). Then it closes.
+// command, cut into chunks of that many octets (0: in one). Then it closes. A
+// challenge is acknowledged.
 func play(t testing.TB, l *backend.Login, turns []string, chunk int) outcome {
 	t.Helper()
 	var o outcome
@@ -51,6 +58,10 @@ func play(t testing.TB, l *backend.Login, turns []string, chunk int) outcome {
 		untaken = feed(t, l, []byte(turn), chunk)
 		if _, _, done := l.Result(); done {
 			break
+		}
+		if text, asked := l.Challenge(); asked {
+			o.challenge = text
+			l.Acknowledge()
 		}
 		if out := l.Output(); len(out) > 0 {
 			o.sent = append(o.sent, string(out))

@@ -1,6 +1,10 @@
 package backend
 
-import "fmt"
+import (
+	"fmt"
+
+	"postern/pop3"
+)
 
 // LoginForm says which form of a mailbox's name a backend gets as its user name.
 type LoginForm uint8
@@ -35,4 +39,10 @@ type Target struct {
 	Addresses []string  // HOST:PORT, several ways to one machine, tried in order; never empty
 	Aliases   []string  // further names that a directory may use
 	Login     LoginForm // what the backend gets as user name where the directory says nothing
+
+	// Capabilities are what the backend offers, where an operator knows better than
+	// the backend's CAPA: it has none but more than TOP and UIDL, or lists what
+	// doesn't work, such as an AUTH PLAIN behind which no password is accepted. Nil:
+	// the backend is asked. Not changed afterwards.
+	Capabilities *pop3.Capabilities
 }

@@ -176,7 +176,7 @@ func TestLocateUnconfiguredBackends(t *testing.T) {
 	d := serve(t, "", guests, []string{"alice nowhere", "bob nowhere", "carol 198.51.100.9", "dave guest-01"})
 	_, err := d.Locate(t.Context(), Query{User: "Alice"})
 	var missing *NoBackendError
-	if !errors.As(err, &missing) || *missing != (NoBackendError{Mailbox: "alice", Backend: "nowhere", Source: "a"}) {
+	if !errors.As(err, &missing) || *missing != (NoBackendError{Mailbox: "alice", Entry: "alice", Backend: "nowhere", Source: "a"}) {
 		t.Errorf("%v, want the mailbox, the backend and the source", err)
 	}
 	if few := d.UnknownBackends(1); len(few) != 1 || few[0].Entries != 2 {

@@ -65,10 +65,11 @@ var (
 // NoBackendError says that a mailbox's entry names a backend that is not configured.
 type NoBackendError struct {
 	Mailbox string
+	Entry   string // what matched: the mailbox itself, or @ and its domain
 	Backend string // as the entry spells it
 	Source  string
 }
 
 func (e *NoBackendError) Error() string {
-	return fmt.Sprintf("mailbox %s: backend %q of %s is not configured", e.Mailbox, e.Backend, e.Source)
+	return fmt.Sprintf("entry %s: backend %q of %s is not configured", e.Entry, e.Backend, e.Source)
 }

@@ -61,7 +61,7 @@ func (s *sourceView) find(entry string) (*groupView, packed, bool) {
 func (g *groupView) route(e packed, r Route, typed string) (Route, error) {
 	r.State, r.Backend = e.state, g.backends[e.backend]
 	if r.Backend == nil {
-		return Route{}, &NoBackendError{Mailbox: r.Mailbox, Backend: g.table.backends[e.backend], Source: r.Source}
+		return Route{}, &NoBackendError{Mailbox: r.Mailbox, Entry: r.Entry, Backend: g.table.backends[e.backend], Source: r.Source}
 	}
 	login, err := loginName(e.login, r.Backend.Login, r.Mailbox, typed)
 	if err != nil {

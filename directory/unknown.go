@@ -28,7 +28,7 @@ func (d *Directory) UnknownBackends(limit int) []UnknownBackend {
 					place = len(unknown)
 					places[value] = place
 					unknown = append(unknown, UnknownBackend{NoBackendError: NoBackendError{
-						Mailbox: string(e.address), Backend: value, Source: source.name,
+						Mailbox: string(e.address), Entry: string(e.address), Backend: value, Source: source.name,
 					}})
 				}
 				unknown[place].Entries++

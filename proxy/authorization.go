@@ -17,7 +17,14 @@ var authorization = map[pop3.Verb]struct{ anonymous, named handler }{
 	pop3.USER: {user, user},
 	pop3.PASS: {passFirst, pass},
 	pop3.AUTH: {auth, auth},
+	pop3.STLS: {stls, stls},
 	pop3.QUIT: {quit, quit},
+	// These change the session for good before anybody knows whether its backend
+	// can do so; see the decision on it. After login they are the backend's.
+	pop3.UTF8: {notYet, notYet},
+	pop3.LANG: {notYet, notYet},
+	// From proxies that are believed only; nobody else learns that it exists.
+	pop3.XCLIENT: {xclient, xclient},
 }
 
 // outcome says what a step does to the session.
@@ -45,7 +52,13 @@ func multiline(list []byte) step { return step{list: list} }
 // obey finds a line's handler. A line with octets that belong in no line is a bad
 // command; one that looks like HTTP ends the session, see pop3.LooksLikeHTTP.
 func (d *dialogue) obey(line []byte, fault error) step {
-	if fault != nil {
+	switch {
+	case d.state == challenging:
+		return d.respond(line) // what belongs in no line isn't base64 either
+	case d.state == conceding:
+		return d.concede()
+	case fault != nil:
+		d.release() // of an AUTH that is none
 		return mistaken("Invalid characters in command")
 	}
 	if pop3.LooksLikeHTTP(line) {
@@ -87,13 +100,14 @@ func (d *dialogue) take(s step) {
 	}
 }
 
-// capa lists what holds at every backend (RFC 2449). PIPELINING is not among it:
-// the gateway holds back what comes behind PASS, but how the backend takes pipelined
-// commands afterwards is the backend's to say; after login CAPA is its own.
+// capa lists what is true (RFC 2449): of the gateway itself, and of every backend
+// that was ever asked, since nobody knows yet which one it will be.
 func capa(d *dialogue, _ pop3.Command) step {
-	return multiline(pop3.Capabilities{
-		User: d.plaintextAllowed(), Top: true, UIDL: true, RespCodes: true, AuthRespCode: true,
-	}.Append(nil))
+	c := d.set.Common()
+	c.User, c.SASL = d.plaintextAllowed(), d.offered()
+	c.STLS = d.peer.stls && !d.client.secured
+	c.AuthRespCode = true
+	return multiline(c.Append(nil))
 }
 
 // user remembers the name; whether it exists is not looked up before PASS, and
@@ -103,7 +117,7 @@ func user(d *dialogue, cmd pop3.Command) step {
 	name := cmd.Word()
 	switch {
 	case !d.plaintextAllowed():
-		return answer(pop3.Reply{Text: "Passwords are not taken over an unencrypted connection"})
+		return answer(pop3.Reply{Text: needsTLS})
 	case len(name) == 0:
 		return mistaken("USER needs a name")
 	}
@@ -117,18 +131,20 @@ func pass(d *dialogue, cmd pop3.Command) step {
 	if len(cmd.Arg()) == 0 {
 		return mistaken("PASS needs a password")
 	}
-	d.login(pop3.NewSecret(cmd.Arg()))
+	if pop3.HasControl([]byte(d.user)) || pop3.HasControl(cmd.Arg()) {
+		d.refuse()
+		return step{outcome: await}
+	}
+	d.login(pop3.Credentials{User: d.user, Secret: pop3.NewSecret(cmd.Arg())})
 	return step{outcome: await}
 }
 
-// auth without argument lists the mechanisms (RFC 1734's successors keep it, and
-// Outlook asks so); the list is empty as long as none is offered.
-func auth(_ *dialogue, cmd pop3.Command) step {
-	if len(cmd.Word()) > 0 {
-		return mistaken("Unknown authentication mechanism")
-	}
-	return multiline([]byte("+OK\r\n.\r\n"))
+func notYet(*dialogue, pop3.Command) step {
+	return answer(pop3.Reply{Text: "Not before login"})
 }
+
+// needsTLS is what who may not send a password hears: on another connection it may.
+const needsTLS = "Passwords are taken over TLS only"
 
 func quit(d *dialogue, _ pop3.Command) step {
 	d.ending.why = "quit"
@@ -144,13 +160,3 @@ const (
 	PlaintextNever
 	PlaintextAlways
 )
-
-func (d *dialogue) plaintextAllowed() bool {
-	switch d.set.Plaintext {
-	case PlaintextAlways:
-		return true
-	case PlaintextLoopback:
-		return d.peer.loopback
-	}
-	return false
-}

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"net/netip"
 	"time"
 
 	"postern/backend"
 	"postern/directory"
 	"postern/pop3"
+	"postern/proxy/origin"
 )
 
 // What a connection may hold before login.
@@ -13,6 +15,9 @@ const (
 	maxPipelined = 4096 // octets the client sent ahead; then reading stops
 	maxUnsent    = 2048 // octets of replies; then no further command is read
 )
+
+// lastWord is how long the last reply of a session may take to be sent.
+const lastWord = time.Second
 
 // maxBadCommands ends a session: whoever sends three things that are no POP3 is
 // no POP3 client.
@@ -22,7 +27,12 @@ const maxBadCommands = 3
 type state uint8
 
 const (
-	authorizing state = iota // a command
+	hailing     state = iota // the PROXY header
+	seating                  // the limits' word on the client that it named
+	securing                 // the TLS handshake
+	authorizing              // a command
+	challenging              // the answer to a SASL challenge
+	conceding                // the answer to the challenge that tells why a token is refused
 	locating                 // the directory
 	dialing                  // a connection to the backend
 	entering                 // the backend's answers to the login
@@ -40,6 +50,8 @@ const (
 	evClientEnd                   // the client will send no more (FIN)
 	evClientGone                  // the client can't be reached (RST, a failed write)
 	evResume                      // what was to be written is written
+	evSeated                      // the client of the header has a place, or err
+	evSecured                     // the TLS handshake is done, or err
 	evLocated                     // route, or err
 	evConnected                   // the backend is connected, or err
 	evBackend                     // the backend sent data
@@ -64,11 +76,16 @@ const (
 	inWriteBackend                   // data to the backend
 	inLocate                         // ask the directory for query(); evLocated
 	inDial                           // connect to target(); evConnected
+	inSeat                           // count the session as client's from now on; evSeated
+	inSecure                         // TLS handshake with the client; evSecured
 	inHangUp                         // close the backend's connection
 	inRecord                         // log the verdict of a login
 	inRelay                          // splice; leftover() goes to the backend first
 	inEnd                            // close the client's connection
 )
+
+// tidies tells whether the intent has to be carried out whatever else happened.
+func (k intentKind) tidies() bool { return k == inHangUp || k == inRecord }
 
 // intent is one thing to do. data is valid until the next handle.
 type intent struct {
@@ -95,9 +112,11 @@ type wait struct {
 // authorizing, and nothing of the attempt remains.
 type dialogue struct {
 	set      *Settings
-	pace     *pace
+	guards   guards
 	peer     peer
+	client   client
 	state    state
+	header   *origin.HeaderReader // of a peer that has to send one
 	in       *pop3.LineReader
 	out      []byte
 	flushed  int // so much of out is in an intent
@@ -107,21 +126,45 @@ type dialogue struct {
 	until    time.Time // the step that is under way
 	finished bool      // the client sent FIN; what it said before is still answered
 	user     string    // what USER gave; only with named
-	named    bool
+	named    bool      // USER was said
+	greeted  bool
+	widened  bool           // the reader may hold a token
+	exchange *pop3.Exchange // of AUTH, while challenging
 	bad      int
 	failures int
 	attempt  attempt
 	ending   ending
 }
 
-// peer is what the dialogue has to know of the client's connection.
+// peer is who is connected, and what the listener wants of it.
 type peer struct {
-	loopback      bool
-	defaultDomain string // the listener's
+	address       netip.AddrPort
+	hails         bool           // sends a PROXY header, and is believed
+	xclient       bool           // may send XCLIENT, and is believed
+	believed      []netip.Prefix // whose XCLIENT is
+	implicit      bool           // TLS from the first octet
+	stls          bool           // TLS can be had
+	defaultDomain string
 }
 
-func newDialogue(set *Settings, pace *pace, p peer) *dialogue {
-	return &dialogue{set: set, pace: pace, peer: p, in: pop3.NewLineReader(maxPipelined)}
+// client is who speaks through the peer: the peer itself, unless it was believed to speak
+// for somebody else.
+type client struct {
+	address   netip.AddrPort
+	encrypted bool   // on the whole way, as far as anybody can tell
+	secured   bool   // by our own TLS
+	local     bool   // the peer's own health check
+	unnamed   bool   // the peer doesn't know who it is
+	session   string // the proxy's id of the session, from XCLIENT
+}
+
+func newDialogue(set *Settings, p peer, g guards) *dialogue {
+	d := &dialogue{set: set, guards: g, peer: p, client: client{address: p.address}}
+	d.in = pop3.NewLineReader(maxPipelined)
+	if p.hails {
+		d.header = origin.NewHeaderReader()
+	}
+	return d
 }
 
 // handle takes one event and returns what to do, in that order. The intents and
@@ -137,14 +180,17 @@ func (d *dialogue) handle(now time.Time, ev event) []intent {
 func (d *dialogue) happen(ev event) {
 	switch ev.kind {
 	case evBegin:
-		d.loginBy = d.now.Add(d.set.Login)
-		d.say(pop3.Reply{OK: true, Text: "postern ready"})
+		d.begin()
 	case evClient:
-		d.in.Write(ev.data)
+		d.fromClient(ev.data)
 	case evClientEnd:
-		d.finished = true
+		d.clientEnded()
 	case evClientGone:
 		d.end(byClient, "reset")
+	case evSeated:
+		d.seated(ev.err)
+	case evSecured:
+		d.secured(ev.err)
 	case evLocated:
 		d.located(ev.route, ev.err)
 	case evConnected:
@@ -161,10 +207,30 @@ func (d *dialogue) happen(ev event) {
 	}
 }
 
+func (d *dialogue) fromClient(data []byte) {
+	if d.state == hailing {
+		d.hail(data)
+		return
+	}
+	d.in.Write(data)
+}
+
+func (d *dialogue) clientEnded() {
+	d.finished = true
+	if d.state == hailing {
+		d.end(byClient, "fin")
+	}
+}
+
+// listening tells whether the next line of the client is obeyed now.
+func (d *dialogue) listening() bool {
+	return d.state == authorizing || d.state == challenging || d.state == conceding
+}
+
 // converse obeys the commands that are there until one has to wait.
 func (d *dialogue) converse() {
-	for d.state == authorizing && len(d.out) < maxUnsent {
-		line, ok, err := d.in.Next(pop3.MaxCommandLine)
+	for d.listening() && len(d.out) < maxUnsent {
+		line, ok, err := d.in.Next(d.lineLimit())
 		switch {
 		case err == pop3.ErrLineTooLong:
 			d.say(pop3.Reply{Text: "Line too long"})
@@ -180,13 +246,15 @@ func (d *dialogue) converse() {
 }
 
 // more tells whether handle stopped only to have its replies written first.
-func (d *dialogue) more() bool { return d.state == authorizing && len(d.out) >= maxUnsent }
+func (d *dialogue) more() bool { return d.listening() && len(d.out) >= maxUnsent }
 
 // wait tells what the driver waits for.
 func (d *dialogue) wait() wait {
 	switch d.state {
-	case authorizing:
+	case authorizing, challenging, conceding:
 		return wait{client: true, until: d.loginBy}
+	case hailing:
+		return wait{client: true, until: earlier(d.until, d.loginBy)}
 	case delaying: // the client is read only to notice that it left
 		return wait{client: d.in.Room() > 0 && !d.finished, until: d.until}
 	default:
@@ -194,16 +262,32 @@ func (d *dialogue) wait() wait {
 	}
 }
 
+// writeBy is when a reply has to be out: behind the login deadline there is a moment for
+// the one that says so.
+func (d *dialogue) writeBy() time.Time {
+	if d.now.After(d.loginBy) {
+		return d.now.Add(lastWord)
+	}
+	return d.loginBy.Add(lastWord)
+}
+
 // room tells how much the client may send now.
-func (d *dialogue) room() int { return d.in.Room() }
+func (d *dialogue) room() int {
+	if d.state == hailing {
+		return d.header.Room() // not one octet more: what is behind may be TLS
+	}
+	return d.in.Room()
+}
 
 func (d *dialogue) timer() {
 	switch {
 	case d.state == delaying:
 		d.delayed()
-	case d.state == authorizing && !d.now.Before(d.loginBy):
+	case d.state == hailing || d.state == securing:
+		d.end(byGateway, "login timeout")
+	case d.listening() && !d.now.Before(d.loginBy):
 		d.end(byGateway, "login timeout") // RFC 1939, section 3: no response
-	case d.state == authorizing:
+	case d.listening():
 	case !d.now.Before(d.loginBy):
 		d.fail(loginTimedOut, nil)
 	case d.now.Before(d.until):
@@ -236,6 +320,7 @@ func (d *dialogue) end(by party, why string) {
 	}
 	d.hangUp()
 	d.forget()
+	d.exchange = nil
 	d.in.Wipe()
 	d.flush()
 	d.state, d.ending = ended, ending{by: by, why: why}

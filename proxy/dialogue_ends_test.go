@@ -90,7 +90,7 @@ func TestDialogueDoesNotPrintSecrets(t *testing.T) {
 	b.client("USER alice", "PASS hunter2")
 	a := b.d.attempt
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		if s := fmt.Sprintf(format, a.password); strings.Contains(s, "hunter2") || strings.Contains(s, "68756e74657232") {
+		if s := fmt.Sprintf(format, a.credentials); strings.Contains(s, "hunter2") || strings.Contains(s, "68756e74657232") {
 			t.Errorf("%s prints it: %s", format, s)
 		}
 	}

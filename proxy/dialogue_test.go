@@ -3,12 +3,15 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"postern/backend"
 	"postern/directory"
+	"postern/pop3"
+	"postern/proxy/limits"
 )
 
 // table drives a dialogue by events and writes down what it wants, so that a test
@@ -36,8 +39,29 @@ func testSettings(t testing.TB) *Settings {
 	return &Settings{
 		Plaintext: PlaintextLoopback, FailureDelay: 3 * time.Second, MaxFailures: 3,
 		Login: 2 * time.Minute, Backend: 10 * time.Second, BackendLogin: 30 * time.Second,
-		Idle: 15 * time.Minute, Linger: 30 * time.Second, Sessions: 10000, SessionsPerAddress: 200,
-		Refusals: none,
+		Handshake: 10 * time.Second, Idle: 15 * time.Minute, Linger: 30 * time.Second,
+		Mechanisms: []pop3.Mechanism{pop3.PLAIN, pop3.LOGIN},
+		Limits:     limits.Rules{Sessions: 10000, PerAddress: 200, PerMailbox: 20},
+		Refusals:   none,
+		Common:     func() pop3.Capabilities { return pop3.Capabilities{Top: true, UIDL: true} },
+		AuthPlain:  func(string) bool { return false },
+	}
+}
+
+var localPeer = peer{address: netip.MustParseAddrPort("127.0.0.1:4711")}
+
+func testGuards(t testing.TB, set *Settings) guards {
+	t.Helper()
+	seat, err := limits.NewCensus().Enter(localPeer.address.Addr(), &set.Limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := limits.NewWaiting(limits.Bounds{}).Enter(limits.SessionMemory, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guards{
+		pace: newPace(), penalties: limits.NewPenalties(), intervals: limits.NewIntervals(), seat: seat, ticket: ticket,
 	}
 }
 
@@ -48,7 +72,7 @@ func begin(t *testing.T, change ...func(*Settings)) *table {
 		c(set)
 	}
 	b := &table{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	b.d = newDialogue(set, newPace(), peer{loopback: true})
+	b.d = newDialogue(set, localPeer, testGuards(t, set))
 	b.event(event{kind: evBegin})
 	b.says("S: +OK postern ready")
 	return b
@@ -337,7 +361,7 @@ func TestDialogueMaxFailures(t *testing.T) {
 }
 
 func TestDialoguePlaintext(t *testing.T) {
-	const no = "S: -ERR Passwords are not taken over an unencrypted connection"
+	const no = "S: -ERR Passwords are taken over TLS only"
 	for _, tt := range []struct {
 		plaintext Plaintext
 		loopback  bool
@@ -349,7 +373,9 @@ func TestDialoguePlaintext(t *testing.T) {
 		{PlaintextAlways, false, "S: +OK Send PASS"},
 	} {
 		b := begin(t, func(s *Settings) { s.Plaintext = tt.plaintext })
-		b.d.peer.loopback = tt.loopback
+		if !tt.loopback {
+			b.d.peer.address = netip.MustParseAddrPort("192.0.2.1:4711")
+		}
 		b.client("USER alice")
 		b.says(tt.want)
 		b.client("CAPA")

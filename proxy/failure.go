@@ -17,6 +17,7 @@ const (
 	mailboxMoving
 	mailboxSuspended
 	mailboxInUse
+	mailboxFull
 	loginTooSoon
 	backendTemporary
 	backendPermanent
@@ -30,6 +31,7 @@ const (
 // difference would tell who exists.
 var (
 	denied      = pop3.Reply{Code: pop3.Auth, Text: "Wrong user name or password"}
+	tooMany     = pop3.Reply{Code: pop3.SysTemp, Text: "Too many connections, try again later"}
 	unavailable = pop3.Reply{Code: pop3.SysTemp, Text: "The mail server can't be reached, try again later"}
 )
 
@@ -49,6 +51,7 @@ var failures = [...]struct {
 	mailboxMoving:        {"moving", pop3.Reply{Code: pop3.SysTemp, Text: "The mailbox is being moved, try again later"}, slog.LevelInfo},
 	mailboxSuspended:     {"suspended", pop3.Reply{Code: pop3.SysPerm, Text: "The mailbox is suspended"}, slog.LevelInfo},
 	mailboxInUse:         {"in use", pop3.Reply{Code: pop3.InUse, Text: "The mailbox is in use by another session"}, slog.LevelInfo},
+	mailboxFull:          {"too many sessions", pop3.Reply{Code: pop3.InUse, Text: "The mailbox has too many sessions already"}, slog.LevelInfo},
 	loginTooSoon:         {"login delay", pop3.Reply{Code: pop3.LoginDelay, Text: "Too soon after the last login"}, slog.LevelInfo},
 	backendTemporary:     {"backend temporary", unavailable, slog.LevelWarn},
 	backendPermanent:     {"backend permanent", pop3.Reply{Code: pop3.SysPerm, Text: "The mailbox can't be opened, ask your provider"}, slog.LevelWarn},

@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"postern/proxy/limits"
 )
 
 // Listener is one address that clients connect to.
@@ -19,14 +22,27 @@ type Listener struct {
 // Access is what a listener's configuration may change while it is open.
 type Access struct {
 	Allow, Deny   []netip.Prefix // who may connect; Deny wins; no Allow is everybody
-	DefaultDomain string         // over the directory's
+	DefaultDomain string         // the listener's own, else the directory's
+	Proxies       []netip.Prefix // peers that have to send a PROXY header, which is believed
+	XCLIENT       []netip.Prefix // peers whose XCLIENT is believed
+	TLS           *tls.Config    // nil: none
+	Implicit      bool           // TLS from the first octet, else by STLS
 }
 
 func (a *Access) permits(addr netip.Addr) bool {
-	if contains(a.Deny, addr) {
+	if limits.Contains(a.Deny, addr) {
 		return false
 	}
-	return len(a.Allow) == 0 || contains(a.Allow, addr)
+	return len(a.Allow) == 0 || limits.Contains(a.Allow, addr)
+}
+
+// peer is what the listener wants of who connects.
+func (a *Access) peer(address netip.AddrPort) peer {
+	return peer{
+		address: address, hails: limits.Contains(a.Proxies, address.Addr()),
+		xclient: limits.Contains(a.XCLIENT, address.Addr()), believed: a.XCLIENT, defaultDomain: a.DefaultDomain,
+		implicit: a.Implicit, stls: a.TLS != nil && !a.Implicit,
+	}
 }
 
 // NewListener gives an open listener its name and rules.

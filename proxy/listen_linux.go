@@ -22,9 +22,6 @@ func listenConfig(o ListenOptions) *net.ListenConfig {
 	}
 }
 
-// keepAliveProbes is how many unanswered probes mean that the peer is gone.
-const keepAliveProbes = 3
-
 func prepare(fd int, network string, o ListenOptions) error {
 	var fault error
 	set := func(level, option, value int) {

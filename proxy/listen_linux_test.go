@@ -25,7 +25,13 @@ func TestAcceptedSocketsInheritKeepalive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	raw, err := accepted.(*net.TCPConn).SyscallConn()
+	checkKeepAlive(t, accepted.(*net.TCPConn))
+}
+
+// checkKeepAlive expects that of a listener with 60 seconds.
+func checkKeepAlive(t *testing.T, conn *net.TCPConn) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,29 +9,31 @@ import (
 	"postern/pop3"
 )
 
-// attempt is one login: everything between PASS and its reply. When that is
-// given, nothing of it remains in the session.
+// attempt is one login: everything between PASS, or the end of AUTH, and its
+// reply. When that is given, nothing of it remains in the session.
 type attempt struct {
-	began    time.Time // PASS
-	password pop3.Secret
-	route    directory.Route
-	entry    *backend.Login // into the backend; nil before it is connected
-	open     bool           // there is a connection to the backend
-	running  *running
-	failure  failure
-	checks   int // times a decoy was asked whether it would have refused by now
-	phases   phases
+	began       time.Time // PASS
+	credentials pop3.Credentials
+	route       directory.Route
+	entry       *backend.Login // into the backend; nil before it is connected
+	open        bool           // there is a connection to the backend
+	running     *running
+	failure     failure
+	checks      int // times a decoy was asked whether it would have refused by now
+	penalty     int // multiples of failure_delay that a refusal comes later for
+	phases      phases
 }
 
 // phases are the moments of an attempt, for the record.
 type phases struct{ located, connected, greeted, decided time.Time }
 
-// login begins an attempt with the password of PASS: the directory is asked.
-func (d *dialogue) login(password pop3.Secret) {
-	d.attempt = attempt{began: d.now, password: password}
+// login begins an attempt: the directory is asked. It can fail at once where the
+// session had to give way to others in this very moment.
+func (d *dialogue) login(credentials pop3.Credentials) {
+	d.attempt = attempt{began: d.now, credentials: credentials}
 	d.named = false
-	if pop3.HasControl([]byte(d.user)) || pop3.HasControl(password.Reveal()) {
-		d.fail(badCredentials, nil)
+	if !d.guards.ticket.InFlight(true) {
+		d.end(byGateway, "gave way")
 		return
 	}
 	d.state, d.until = locating, d.now.Add(d.set.Backend)
@@ -39,8 +41,16 @@ func (d *dialogue) login(password pop3.Secret) {
 	d.emit(inLocate, nil)
 }
 
+// refuse answers credentials that can't be passed on, because of octets that would end
+// a line, as it answers wrong ones. Nobody is asked.
+func (d *dialogue) refuse() {
+	d.attempt = attempt{began: d.now, credentials: pop3.Credentials{User: d.user}}
+	d.named = false
+	d.fail(badCredentials, nil)
+}
+
 func (d *dialogue) query() directory.Query {
-	return directory.Query{User: d.user, DefaultDomain: d.peer.defaultDomain}
+	return directory.Query{User: d.attempt.credentials.User, DefaultDomain: d.peer.defaultDomain}
 }
 
 func (d *dialogue) target() *backend.Target { return d.attempt.route.Backend }
@@ -57,12 +67,12 @@ func (d *dialogue) located(route directory.Route, err error) {
 		d.fail(mailboxMoving, nil)
 	case err == nil:
 		d.state, d.until = dialing, d.now.Add(d.set.Backend)
-		d.attempt.running = d.pace.started(route.Backend.Name, d.attempt.began)
+		d.attempt.running = d.guards.pace.started(route.Backend.Name, d.attempt.began)
 		d.emit(inDial, nil)
 	case errors.Is(err, directory.ErrUnknown):
 		d.fail(unknownMailbox, nil)
 	case errors.As(err, &noBackend):
-		d.attempt.route.Mailbox = noBackend.Mailbox
+		d.attempt.route.Mailbox, d.attempt.route.Entry = noBackend.Mailbox, noBackend.Entry
 		d.fail(backendUnconfigured, err)
 	case errors.Is(err, directory.ErrLogin):
 		d.fail(backendUnconfigured, err)
@@ -81,7 +91,9 @@ func (d *dialogue) connected(err error) {
 	}
 	a := &d.attempt
 	a.open, a.phases.connected = true, d.now
-	a.entry = backend.NewLogin(a.route.Login, a.password, d.set.Refusals)
+	a.entry = backend.NewLogin(backend.Entry{
+		User: a.route.Login, Credentials: a.credentials, AuthPlain: d.set.AuthPlain(a.route.Backend.Name),
+	}, d.set.Refusals)
 	d.state, d.until = entering, d.now.Add(d.set.Backend)
 	d.advance(backend.Greeting, nil)
 }
@@ -112,6 +124,9 @@ func (d *dialogue) stopEntry(kind backend.Kind, err error) {
 // happened. rest is what the backend sent and the login did not take.
 func (d *dialogue) advance(before backend.Step, rest []byte) {
 	a := &d.attempt
+	if _, asked := a.entry.Challenge(); asked { // the client's answer would say nothing
+		a.entry.Acknowledge()
+	}
 	if out := a.entry.Output(); len(out) > 0 {
 		d.emit(inWriteBackend, out)
 	}
@@ -143,19 +158,39 @@ func (d *dialogue) backendFailed(err error) {
 	d.fail(backendUnreachable, err)
 }
 
-// admit ends the dialogue: the client hears the backend's own text, then what the
-// backend said behind it, and the relay takes over.
+// admit ends the dialogue, if the limits that only the mailbox's owner may learn of
+// allow it: the client hears the backend's own text, then what the backend said
+// behind it, and the relay takes over.
 func (d *dialogue) admit(reply pop3.Reply, rest []byte) {
 	a := &d.attempt
+	if f := d.tooMuch(a.route.Mailbox); f != succeeded {
+		d.fail(f, nil)
+		return
+	}
 	a.phases.decided = d.now
-	d.pace.finished(a.running, d.now, false)
+	d.guards.pace.finished(a.running, d.now, false)
+	d.guards.ticket.Leave()
 	d.emitVerdict(nil)
 	d.say(reply)
 	d.out = append(append(d.out, a.entry.Rest()...), rest...)
 	d.flush()
-	a.password.Wipe()
+	a.credentials.Secret.Wipe()
 	d.state = relaying
 	d.emit(inRelay, nil)
+}
+
+// tooMuch asks the limits of the mailbox.
+func (d *dialogue) tooMuch(mailbox string) failure {
+	client := d.client.address.Addr()
+	d.guards.penalties.Succeeded(d.now, client, mailbox)
+	switch {
+	case d.guards.seat.EnterMailbox(mailbox) != nil:
+		return mailboxFull
+	case !d.set.Limits.Exempts(client) && !d.guards.intervals.Allow(d.now, client, mailbox, d.set.LoginInterval):
+		d.guards.seat.LeaveMailbox()
+		return loginTooSoon
+	}
+	return succeeded
 }
 
 // leftover is what the client sent behind its login: the backend gets it first.
@@ -165,14 +200,35 @@ func (d *dialogue) leftover() []byte { return d.in.Rest() }
 func (d *dialogue) fail(f failure, cause error) {
 	a := &d.attempt
 	a.failure, a.phases.decided = f, d.now
-	d.pace.finished(a.running, d.now, f == wrongPassword)
+	d.guards.pace.finished(a.running, d.now, f == wrongPassword)
 	d.emitVerdict(cause)
 	d.hangUp()
-	if f.secret() {
-		d.state, d.until = delaying, nextMultiple(a.began, d.now, d.set.FailureDelay)
+	a.credentials.Secret.Wipe()
+	d.release()
+	if !f.secret() {
+		d.tell()
 		return
 	}
-	d.tell()
+	d.punish()
+	d.state, d.until = delaying, nextMultiple(a.began, d.now, d.set.FailureDelay)
+}
+
+// punish counts a refused login. It does so by the name that was typed, whether the
+// mailbox exists or not: the delay would tell.
+func (d *dialogue) punish() {
+	client := d.client.address.Addr()
+	if d.set.Limits.Exempts(client) {
+		return
+	}
+	name := d.attempt.route.Mailbox
+	if name == "" {
+		var err error
+		if name, err = directory.Canonical(d.attempt.credentials.User, d.peer.defaultDomain); err != nil {
+			name = d.attempt.credentials.User
+		}
+	}
+	d.attempt.penalty = d.guards.penalties.Extra(d.now, client, name, d.set.FailureDelay)
+	d.guards.penalties.Failed(d.now, client, name)
 }
 
 // nextMultiple is the first moment after began, by a multiple of the delay, that
@@ -187,20 +243,60 @@ func nextMultiple(began, now time.Time, delay time.Duration) time.Time {
 
 // delayed is called at a multiple of failure_delay. No backend has judged
 // an unknown mailbox, so its answer waits as long as a backend's refusal would
-// have; see pace.
+// have; see pace. The penalty comes on top. Whoever waits for that alone is no login in
+// flight any more: else strangers could hold their places by guessing.
 func (d *dialogue) delayed() {
 	a := &d.attempt
 	if d.now.Before(d.until) {
 		return
 	}
-	if a.failure != wrongPassword && d.set.FailureDelay > 0 && d.until.Before(d.loginBy) {
+	if a.failure != wrongPassword && a.checks >= 0 && d.until.Before(d.loginBy) {
 		a.checks++
-		if !d.pace.refusedBy(d.user, a.checks, d.set.FailureDelay, d.now) {
+		if !d.guards.pace.refusedBy(a.credentials.User, a.checks, d.set.FailureDelay, d.now) {
 			d.until = d.until.Add(d.set.FailureDelay)
 			return
 		}
+		a.checks = -1 // refused by now
+	}
+	if a.penalty > 0 {
+		d.until = d.until.Add(time.Duration(a.penalty) * d.set.FailureDelay)
+		a.penalty, a.checks = 0, -1
+		d.rest()
+		return
+	}
+	if a.credentials.Mechanism.OAuth() {
+		d.challengeToken()
+		return
 	}
 	d.tell()
+}
+
+// challengeToken tells why a token is refused before it is refused, as both OAuth
+// mechanisms have it (RFC 7628, section 3.2.2). Every refusal comes so, and an
+// unknown mailbox's with the words of a backend.
+func (d *dialogue) challengeToken() {
+	a := &d.attempt
+	text := ""
+	if a.entry != nil {
+		text, _ = a.entry.Challenge()
+	}
+	text = d.guards.pace.challenge(a.credentials.Mechanism, a.credentials.User, a.route.Backend, text)
+	d.out = pop3.AppendChallenge(d.out, text)
+	d.state = conceding
+	d.rest()
+}
+
+// rest says that no login is in flight: the session may give way to others from now on.
+func (d *dialogue) rest() {
+	if !d.guards.ticket.InFlight(false) {
+		d.end(byGateway, "gave way")
+	}
+}
+
+// concede takes the client's answer to that, which says nothing.
+func (d *dialogue) concede() step {
+	d.tell()
+	return step{outcome: await}
 }
 
 // tell gives the reply of a failed attempt and forgets it. The session is in the
@@ -218,6 +314,9 @@ func (d *dialogue) tell() {
 			d.end(byGateway, "failed logins")
 		}
 	}
+	if d.state != ended {
+		d.rest()
+	}
 }
 
 // hangUp gives the backend's connection back; the driver closes it.
@@ -230,8 +329,11 @@ func (d *dialogue) hangUp() {
 
 // forget drops the attempt with its secrets, and the user.
 func (d *dialogue) forget() {
-	d.pace.finished(d.attempt.running, d.now, false)
-	d.attempt.password.Wipe()
+	d.guards.pace.finished(d.attempt.running, d.now, false)
+	if d.attempt.entry != nil {
+		d.attempt.entry.Stop(backend.Canceled, nil) // it overwrites what it sent
+	}
+	d.attempt.credentials.Secret.Wipe()
 	d.attempt = attempt{}
 	d.user, d.named = "", false
 }

@@ -6,6 +6,9 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"postern/backend"
+	"postern/pop3"
 )
 
 // pace knows how long backends take to refuse a password, so that an unknown
@@ -31,6 +34,7 @@ type refusalTimes struct {
 	next    int
 	filled  int
 	running map[*running]struct{}
+	said    map[pop3.Mechanism]string // to a token that it refused, the last time
 }
 
 // running is a login that the backend hasn't judged yet.
@@ -44,14 +48,14 @@ func newPace() *pace {
 }
 
 // started notes that a backend begins to judge a login.
-func (p *pace) started(backend string, began time.Time) *running {
-	r := &running{backend: backend, began: began}
+func (p *pace) started(owner string, began time.Time) *running {
+	r := &running{backend: owner, began: began}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	times := p.backends[backend]
+	times := p.backends[owner]
 	if times == nil {
-		times = &refusalTimes{running: make(map[*running]struct{})}
-		p.backends[backend] = times
+		times = &refusalTimes{running: make(map[*running]struct{}), said: make(map[pop3.Mechanism]string)}
+		p.backends[owner] = times
 	}
 	times.running[r] = struct{}{}
 	return r
@@ -91,20 +95,38 @@ func (p *pace) refusedBy(name string, n int, delay time.Duration, now time.Time)
 	return due+later == 0 || rand.IntN(due+later) < due
 }
 
+// challenge is what a client hears before its token is refused: the backend's own
+// words, remembered for the names that no backend judged.
+func (p *pace) challenge(m pop3.Mechanism, name string, at *backend.Target, text string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at == nil {
+		if times := p.decoy(name); times != nil {
+			return pop3.ErrorChallenge([]byte(times.said[m]))
+		}
+		return pop3.InvalidToken
+	}
+	text = pop3.ErrorChallenge([]byte(text))
+	if times := p.backends[at.Name]; times != nil {
+		times.said[m] = text
+	}
+	return text
+}
+
 // decoy picks the backend that an unknown name would be on: by weighted rendezvous
 // (the weight being how many logins each backend had of late), so that the answer
 // for one name doesn't wander between backends.
 func (p *pace) decoy(name string) *refusalTimes {
 	var chosen *refusalTimes
 	best := math.Inf(-1)
-	for backend, times := range p.backends {
+	for owner, times := range p.backends {
 		weight := times.filled + len(times.running)
 		if weight == 0 {
 			continue
 		}
 		var h maphash.Hash
 		h.SetSeed(p.seed)
-		_, _ = h.WriteString(backend)
+		_, _ = h.WriteString(owner)
 		_ = h.WriteByte(0)
 		_, _ = h.WriteString(name)
 		uniform := (float64(h.Sum64()>>11) + 0.5) / (1 << 53)

@@ -14,6 +14,7 @@ import (
 	"postern/directory"
 	"postern/pop3"
 	"postern/proxy/relay"
+	posterntls "postern/proxy/tls"
 )
 
 // party is who ended a session.
@@ -35,17 +36,19 @@ type ending struct {
 type verdict struct {
 	failure failure
 	step    backend.Step
-	user    string // what was typed; never logged as it is unless the settings say so
-	route   directory.Route
-	cause   error
-	phases  phases
-	began   time.Time
+	// user is what was typed; never logged as it is unless the settings say so.
+	user      string
+	mechanism pop3.Mechanism
+	route     directory.Route
+	cause     error
+	phases    phases
+	began     time.Time
 }
 
 func (d *dialogue) emitVerdict(cause error) {
 	a := &d.attempt
 	d.intents = append(d.intents, intent{kind: inRecord, verdict: &verdict{
-		failure: a.failure, step: a.step(), user: d.user, route: a.route,
+		failure: a.failure, step: a.step(), user: a.credentials.User, mechanism: a.credentials.Mechanism, route: a.route,
 		cause: cause, phases: a.phases, began: a.began,
 	}})
 }
@@ -69,13 +72,49 @@ type identity struct {
 	session  string
 	client   netip.AddrPort
 	listener string
+	via      string // the peer that spoke for the client
+	origin   string // its id of the session
+	tls      posterntls.State
+}
+
+// event is what is counted of a verdict.
+func (v *verdict) event() Event {
+	e := Event{Happening: Judged, Result: v.failure.String(), Step: v.step.String()}
+	if v.exists() {
+		e.Mailbox = v.route.Mailbox
+	}
+	if v.route.Backend != nil {
+		e.Backend = v.route.Backend.Name
+	}
+	last := v.began
+	for _, phase := range [...]struct {
+		ended time.Time
+		took  *time.Duration
+	}{
+		{v.phases.located, &e.Locate}, {v.phases.connected, &e.Connect},
+		{v.phases.greeted, &e.Greeting}, {v.phases.decided, &e.Login},
+	} {
+		if !phase.ended.IsZero() {
+			*phase.took, last = phase.ended.Sub(last), phase.ended
+		}
+	}
+	return e
 }
 
 func (r *recorder) common(id identity, style RecordStyle, attrs []slog.Attr) []slog.Attr {
-	return append(attrs,
+	attrs = append(attrs,
 		slog.String("session", id.session),
 		slog.String("client", clientText(id.client, style.Client)),
 		slog.String("listener", id.listener))
+	for _, optional := range [...]struct{ key, value string }{
+		{"via", id.via}, {"proxy_session", id.origin}, {"tls", id.tls.Version}, {"cipher", id.tls.CipherSuite},
+		{"server_name", id.tls.ServerName}, {"client_subject", id.tls.ClientSubject},
+	} {
+		if optional.value != "" {
+			attrs = append(attrs, slog.String(optional.key, optional.value))
+		}
+	}
+	return attrs
 }
 
 func clientText(c netip.AddrPort, style ClientStyle) string {
@@ -102,6 +141,9 @@ func (r *recorder) login(id identity, style RecordStyle, v *verdict) {
 	attrs := r.common(id, style, make([]slog.Attr, 0, 16))
 	attrs = append(attrs, r.who(v, style.UnknownUsers)...)
 	attrs = append(attrs, slog.String("result", row.result))
+	if v.mechanism != "" {
+		attrs = append(attrs, slog.String("mechanism", string(v.mechanism)))
+	}
 	if row.reply.Code != pop3.NoCode {
 		attrs = append(attrs, slog.String("code", string(row.reply.Code)))
 	}
@@ -118,7 +160,7 @@ func (r *recorder) login(id identity, style RecordStyle, v *verdict) {
 // who names the mailbox, or the user whom the directory doesn't know.
 func (r *recorder) who(v *verdict, style UnknownUsers) []slog.Attr {
 	switch {
-	case v.route.Mailbox != "":
+	case v.exists():
 		return []slog.Attr{slog.String("mailbox", v.route.Mailbox)}
 	case style == PlainUnknown:
 		return []slog.Attr{slog.String("user", pop3.Printable(v.user, pop3.MaxCommandLine))}
@@ -130,20 +172,31 @@ func (r *recorder) who(v *verdict, style UnknownUsers) []slog.Attr {
 	return nil
 }
 
+// exists tells whether the mailbox is known to be one: by its own entry, or by a backend that
+// accepted its password. Under a domain's entry any name has a route, also a
+// password that somebody typed as user.
+func (v *verdict) exists() bool {
+	switch v.failure {
+	case succeeded, mailboxInUse, mailboxFull, loginTooSoon, mailboxSuspended:
+		return v.route.Mailbox != ""
+	}
+	return v.route.Mailbox != "" && v.route.Entry == v.route.Mailbox
+}
+
 // times are the durations of an attempt's phases, in the order in which they are gone through.
 func (v *verdict) times() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 4)
-	last := v.began
-	add := func(name string, t time.Time) {
-		if !t.IsZero() {
-			attrs = append(attrs, slog.Duration(name, t.Sub(last)))
-			last = t
+	e := v.event()
+	for _, phase := range [...]struct {
+		key  string
+		took time.Duration
+	}{
+		{"locate_time", e.Locate}, {"connect_time", e.Connect}, {"greeting_time", e.Greeting}, {"login_time", e.Login},
+	} {
+		if phase.took > 0 {
+			attrs = append(attrs, slog.Duration(phase.key, phase.took))
 		}
 	}
-	add("locate_time", v.phases.located)
-	add("connect_time", v.phases.connected)
-	add("greeting_time", v.phases.greeted)
-	add("login_time", v.phases.decided)
 	return attrs
 }
 

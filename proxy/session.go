@@ -2,16 +2,20 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"postern/backend"
 	"postern/directory"
+	"postern/proxy/limits"
 	"postern/proxy/relay"
+	posterntls "postern/proxy/tls"
 )
 
 // Locator answers who owns a mailbox; *directory.Directory does.
@@ -32,18 +36,30 @@ const scratch = 512
 type session struct {
 	server   *Server
 	set      *Settings
+	access   *Access
 	id       identity
-	client   net.Conn
 	dialogue *dialogue
 	accepted time.Time
+	seat     *limits.Seat
+	ticket   *limits.Ticket
 	verdict  *verdict // the last one
 	buf      [scratch]byte
 	deadlines
 
-	mu      sync.Mutex // for stop, which others call
+	mu      sync.Mutex // for stop and describe, which others call
+	socket  net.Conn   // the client's, below TLS
+	client  net.Conn
 	backend net.Conn
+	relayed *relay.Relay
+	shown   shown
 	cancel  context.CancelFunc // ends what waits for something else than the two connections
 	stopped string             // why, if somebody outside ends the session
+}
+
+// shown is what describe tells of the client.
+type shown struct {
+	client netip.AddrPort
+	tls    string
 }
 
 // deadlines are those that are set; to set one again costs as much as the first time.
@@ -62,7 +78,10 @@ func (s *session) run(ctx context.Context) {
 				s.close()
 				return
 			}
-			if next, ok := s.perform(ctx, in); ok && !happened {
+			if happened && !in.kind.tidies() { // the client is gone: nobody waits for the rest
+				continue
+			}
+			if next, ok := s.perform(ctx, in); ok {
 				ev, happened = next, true
 			}
 		}
@@ -81,21 +100,88 @@ func (s *session) perform(ctx context.Context, in intent) (ev event, ok bool) {
 	case inWriteBackend:
 		return s.writeBackend(in.data)
 	case inLocate:
+		ctx, cancel := s.until(ctx, s.dialogue.wait().until)
+		defer cancel()
 		route, err := s.server.locator().Locate(ctx, s.dialogue.query())
 		return s.unlessStopped(event{kind: evLocated, route: route, err: err}), true
 	case inDial:
 		return s.unlessStopped(event{kind: evConnected, err: s.dial(ctx)}), true
+	case inSeat:
+		err := s.reseat()
+		if err != nil {
+			s.server.refused(s, err)
+		}
+		return event{kind: evSeated, err: err}, true
+	case inSecure:
+		return s.unlessStopped(event{kind: evSecured, err: s.secure(ctx)}), true
 	case inHangUp:
 		s.hangUp()
 	case inRecord:
-		s.verdict = in.verdict
-		s.server.recorder.login(s.id, s.set.Records, in.verdict)
+		s.judged(in.verdict)
 	}
 	return event{}, false
 }
 
+func (s *session) observe(e Event) {
+	e.Listener = s.id.listener
+	s.server.observer.Observe(e)
+}
+
+// judged notes a verdict. From then on the session is known by its mailbox.
+func (s *session) judged(v *verdict) {
+	s.mu.Lock()
+	s.verdict = v
+	s.mu.Unlock()
+	s.server.recorder.login(s.id, s.set.Records, v)
+	e := v.event()
+	e.Client = clientText(s.id.client, s.set.Records.Client)
+	s.observe(e)
+}
+
+// reseat counts the session as that of the client whom a trusted peer speaks for: the
+// limits and the listener's rules are for clients, not for who stands between.
+func (s *session) reseat() error {
+	c := s.dialogue.client
+	s.id.client, s.id.via, s.id.origin = c.address, s.dialogue.via(), c.session
+	s.mu.Lock()
+	s.shown.client = c.address
+	s.mu.Unlock()
+	if c.local {
+		s.seat.Leave()
+		return nil
+	}
+	if !s.access.permits(c.address.Addr()) {
+		return errNotAllowed
+	}
+	if !s.server.mayConnect(s, c.address.Addr()) {
+		return errTooOften
+	}
+	return s.seat.Move(c.address.Addr())
+}
+
+// secure is the TLS handshake, bounded by its step's time and ended by stop.
+func (s *session) secure(ctx context.Context) error {
+	ctx, cancel := s.until(ctx, s.dialogue.wait().until)
+	defer cancel()
+	_ = s.client.SetDeadline(time.Time{}) // the step before had less time, and the context has it now
+	hello := &bounded{Conn: s.client, left: maxHandshake}
+	conn := tls.Server(hello, s.access.TLS)
+	err := conn.HandshakeContext(ctx)
+	if hello.left = -1; err != nil {
+		s.server.log.Debug("tls handshake failed", "session", s.id.session, "err", err)
+		s.observe(Event{Happening: Unsecured})
+		return err
+	}
+	s.id.tls = posterntls.StateOf(conn.ConnectionState())
+	s.observe(Event{Happening: Secured, TLS: s.id.tls.Version})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client, s.deadlines, s.shown.tls = conn, deadlines{}, s.id.tls.Version
+	return nil
+}
+
 func (s *session) write(data []byte) (event, bool) {
-	if until := s.dialogue.loginBy; !until.Equal(s.clientWrite) {
+	if until := s.dialogue.writeBy(); !until.Equal(s.clientWrite) {
 		s.clientWrite = until
 		_ = s.client.SetWriteDeadline(until)
 	}
@@ -216,8 +302,13 @@ func (s *session) sleep(ctx context.Context, until time.Time) event {
 
 // relay hands both connections over and writes the record when it is done with them.
 func (s *session) relay() {
-	moved := relay.Run(s.client, s.backend, s.dialogue.leftover(),
+	r := relay.New(s.client, s.backend, s.dialogue.leftover(),
 		relay.Timeouts{Idle: s.set.Idle, Linger: s.set.Linger}, &s.server.buffers)
+	clear(s.buf[:]) // the password went through it
+	s.mu.Lock()
+	s.relayed = r
+	s.mu.Unlock()
+	moved := r.Run()
 	s.dialogue.in.Wipe()
 	s.record(ending{by: sides[moved.By], why: moved.Reason}, moved)
 }
@@ -248,7 +339,17 @@ func (s *session) record(e ending, moved relay.Result) {
 	if why := s.stopReason(); why != "" {
 		e = ending{by: byGateway, why: why}
 	}
+	s.observe(Event{Happening: Ended, By: string(e.by), Reason: e.why, ToBackend: moved.ToBackend, ToClient: moved.ToClient})
+	if s.verdict == nil && s.unremarkable() {
+		return
+	}
 	s.server.recorder.end(s.id, s.set.Records, e, s.verdict, moved, time.Since(s.accepted))
+}
+
+// unremarkable tells whether a connection that came to no login is the operator's own:
+// a load balancer's health check, a probe.
+func (s *session) unremarkable() bool {
+	return s.dialogue.client.local || s.set.Limits.Exempts(s.id.client.Addr())
 }
 
 // stop ends the session from outside, without a word to the client.
@@ -262,10 +363,16 @@ func (s *session) stop(why string) {
 	if s.cancel != nil {
 		s.cancel()
 	}
-	_ = s.client.Close()
+	_ = s.socket.Close() // without TLS's goodbye, which may block
 	if s.backend != nil {
 		_ = s.backend.Close()
 	}
+}
+
+// giveWay ends the session for the sake of others that want its place, which is free at once.
+func (s *session) giveWay() {
+	s.seat.Leave()
+	s.stop("gave way")
 }
 
 func (s *session) stopReason() string {

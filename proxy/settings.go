@@ -2,10 +2,11 @@ package proxy
 
 import (
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"postern/backend"
+	"postern/pop3"
+	"postern/proxy/limits"
 )
 
 // Settings are what a session lives by: it takes them once, when it is
@@ -16,15 +17,23 @@ type Settings struct {
 	FailureDelay time.Duration // from PASS to an [AUTH] refusal, which comes then or at a multiple
 	MaxFailures  int           // refused logins that end a session
 
+	Mechanisms []pop3.Mechanism // of AUTH
+
+	Handshake    time.Duration // PROXY header, TLS handshake: each
 	Login        time.Duration // from accept to the end of a successful login
 	Backend      time.Duration // directory, connect, greeting: each
 	BackendLogin time.Duration // each answer of the backend's login
 	Idle         time.Duration // no octet either way after login
 	Linger       time.Duration // no progress after one side closed
 
-	Sessions           int            // at once
-	SessionsPerAddress int            // at once; IPv6 by /64; 0 is no limit
-	Exempt             []netip.Prefix // not counted per address
+	Limits               limits.Rules
+	LoginMemory          int64         // octets; of all sessions that have not logged in
+	LoginInterval        time.Duration // between logins of one address to one mailbox; 0 is no limit
+	ConnectionsPerMinute int           // from one address; 0 is no limit
+
+	// What is known of the backends, learnt from them.
+	Common    func() pop3.Capabilities  // what all of them offer
+	AuthPlain func(backend string) bool // whether one offers AUTH PLAIN
 
 	Refusals *backend.Refusals
 	Records  RecordStyle
@@ -62,4 +71,5 @@ type Options struct {
 	Directory Locator
 	Dialer    Dialer
 	Logger    *slog.Logger
+	Observer  Observer // nil: nobody counts
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"os"
@@ -33,7 +34,7 @@ func locateResident(q directory.Query) (directory.Route, error) {
 	if !ok {
 		return directory.Route{}, directory.ErrUnknown
 	}
-	route.Mailbox, route.Login = mailbox, mailbox
+	route.Mailbox, route.Entry, route.Login = mailbox, mailbox, mailbox
 	return route, nil
 }
 
@@ -56,19 +57,44 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// transcriptSettings are the words that a transcript's first line, "# settings:", may hold.
+var transcriptSettings = map[string]func(*Settings, *Access){
+	"oauth":      func(set *Settings, _ *Access) { set.Mechanisms = allMechanisms() },
+	"auth-plain": func(set *Settings, _ *Access) { set.AuthPlain = func(string) bool { return true } },
+	"stls":       func(_ *Settings, a *Access) { a.TLS = &tls.Config{} },
+	"proxies":    func(_ *Settings, a *Access) { a.Proxies = everywhere() },
+}
+
+func settingsOf(t *testing.T, script []byte) (*Settings, *Access) {
+	t.Helper()
+	set, access := testSettings(t), &Access{}
+	first, _, _ := strings.Cut(string(script), "\n")
+	if words, ok := strings.CutPrefix(first, "# settings: "); ok {
+		for word := range strings.FieldsSeq(words) {
+			change := transcriptSettings[word]
+			if change == nil {
+				t.Fatalf("no setting %q", word)
+			}
+			change(set, access)
+		}
+	}
+	return set, access
+}
+
 func playTranscript(t *testing.T, script []byte) {
+	set, access := settingsOf(t, script)
 	front := pipe(t, "127.0.0.1:110")
 	backends := []*pop3test.PipeListener{pipe(t, "192.0.2.1:110"), pipe(t, "192.0.2.2:110")}
 	dial := pop3test.DialPipes(backends...)
 	s := NewServer(Options{
-		Settings: testSettings(t), Logger: slog.New(slog.DiscardHandler),
+		Settings: set, Logger: slog.New(slog.DiscardHandler),
 		Directory: locatorFunc(locateResident),
 		Dialer: dialerFunc(func(target backend.Target) (net.Conn, error) {
 			return dial(context.Background(), "tcp", target.Addresses[0])
 		}),
 	})
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), NewListener(front, "test", &Access{})) }()
+	served := make(chan struct{})
+	go func() { s.Serve(context.Background(), NewListener(front, "test", access)); close(served) }()
 	pop3test.Run(t, script, pop3test.Env{
 		Dial: front.Dial, Backends: []net.Listener{backends[0], backends[1]},
 	})

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"postern/backend"
 	"postern/configs"
@@ -11,14 +13,16 @@ import (
 	"postern/directory/file"
 	"postern/pop3"
 	"postern/proxy"
+	"postern/proxy/limits"
+	posterntls "postern/proxy/tls"
 )
 
 // This file turns configuration into the options of the packages that don't know
 // of it. It is the only one that sees them all.
 
 // buildDirectory makes the directory of a configuration, with its backends. It
-// knows no mailbox yet.
-func buildDirectory(config *configs.Config, log *slog.Logger) (*directory.Directory, error) {
+// knows no mailbox yet; where only some are wanted, it will know no other.
+func buildDirectory(config *configs.Config, log *slog.Logger, only ...string) (*directory.Directory, error) {
 	section := config.Directory
 	options := directory.Options{
 		DefaultDomain: string(section.DefaultDomain),
@@ -26,7 +30,7 @@ func buildDirectory(config *configs.Config, log *slog.Logger) (*directory.Direct
 		Logger:        log,
 	}
 	for i, source := range section.Sources {
-		followed, err := file.New(file.Options{Path: string(source.Path), DefaultDomain: options.DefaultDomain})
+		followed, err := file.New(file.Options{Path: string(source.Path), DefaultDomain: options.DefaultDomain, Only: only})
 		if err != nil {
 			return nil, err
 		}
@@ -82,9 +86,23 @@ func targets(section configs.Backends) ([]backend.Target, directory.Fallback, er
 		}
 		all = append(all, backend.Target{
 			Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases), Login: form,
+			Capabilities: capabilities(b.Capabilities),
 		})
 	}
 	return all, fallback, nil
+}
+
+// capabilities are what an operator says that a backend offers; nil: it is asked.
+func capabilities(list []configs.Capability) *pop3.Capabilities {
+	if len(list) == 0 {
+		return nil
+	}
+	var reader pop3.CapabilityReader
+	for _, tag := range list {
+		_, _ = reader.Take([]byte(tag)) // as many as there are tags, which is few
+	}
+	c := reader.Capabilities()
+	return &c
 }
 
 func texts[S ~string](list []S) []string {
@@ -114,7 +132,7 @@ var clientStyles = map[configs.ClientDetail]proxy.ClientStyle{
 
 // buildSettings makes what sessions live by. The number of sessions is lowered to what the
 // descriptors allow.
-func buildSettings(config *configs.Config, log *slog.Logger) (*proxy.Settings, error) {
+func buildSettings(config *configs.Config, learner *backend.Learner, log *slog.Logger) (*proxy.Settings, error) {
 	var rules []backend.Rule
 	for _, r := range config.Backends.Refusals {
 		rules = append(rules, backend.Rule{Match: string(r.Match), Code: pop3.Code(r.Code)})
@@ -124,18 +142,26 @@ func buildSettings(config *configs.Config, log *slog.Logger) (*proxy.Settings, e
 		return nil, fmt.Errorf("backends.refusals: %w", err)
 	}
 	return &proxy.Settings{
-		Plaintext:          plaintexts[config.Auth.Plaintext],
-		FailureDelay:       config.Auth.FailureDelay,
-		MaxFailures:        config.Auth.MaxFailures,
-		Login:              config.Timeouts.Login,
-		Backend:            config.Timeouts.Backend,
-		BackendLogin:       config.Timeouts.BackendLogin,
-		Idle:               config.Timeouts.Idle,
-		Linger:             config.Timeouts.Linger,
-		Sessions:           affordable(config.Limits.Sessions, log),
-		SessionsPerAddress: config.Limits.SessionsPerAddress,
-		Exempt:             config.Limits.Exempt,
-		Refusals:           refusals,
+		Plaintext:            plaintexts[config.Auth.Plaintext],
+		FailureDelay:         config.Auth.FailureDelay,
+		MaxFailures:          config.Auth.MaxFailures,
+		Login:                config.Timeouts.Login,
+		Backend:              config.Timeouts.Backend,
+		BackendLogin:         config.Timeouts.BackendLogin,
+		Idle:                 config.Timeouts.Idle,
+		Linger:               config.Timeouts.Linger,
+		Mechanisms:           mechanisms(config.Auth.Mechanisms),
+		Handshake:            config.Timeouts.Handshake,
+		Limits:               sessionRules(config.Limits, log),
+		LoginMemory:          int64(config.Limits.LoginMemory),
+		LoginInterval:        config.Limits.LoginInterval,
+		ConnectionsPerMinute: config.Limits.ConnectionsPerMinute,
+		Refusals:             refusals,
+		Common:               learner.Common,
+		AuthPlain: func(name string) bool {
+			offer, _ := learner.Of(name)
+			return slices.Contains(offer.SASL, pop3.PLAIN)
+		},
 		Records: proxy.RecordStyle{
 			UnknownUsers: unknownUsers[config.Log.UnknownUsers],
 			Client:       clientStyles[config.Log.Client],
@@ -143,26 +169,86 @@ func buildSettings(config *configs.Config, log *slog.Logger) (*proxy.Settings, e
 	}, nil
 }
 
-func buildAccesses(config *configs.Config) ([]*proxy.Access, error) {
+func sessionRules(section configs.Limits, log *slog.Logger) limits.Rules {
+	r := limits.Rules{
+		Sessions: affordable(section.Sessions, log), PerAddress: section.SessionsPerAddress,
+		PerMailbox: section.SessionsPerMailbox, Exempt: section.Exempt,
+	}
+	for _, n := range section.PerNetwork {
+		r.PerNetwork = append(r.PerNetwork, limits.Network{Networks: n.Networks, Sessions: n.Sessions})
+	}
+	return r
+}
+
+func mechanisms(list []configs.Mechanism) []pop3.Mechanism {
+	var all []pop3.Mechanism
+	for _, m := range list {
+		all = append(all, pop3.Mechanism(m))
+	}
+	return all
+}
+
+// buildFront makes the TLS side of the listeners; nil without one that has any. What the
+// previous one sealed can be resumed.
+func buildFront(config *configs.Config, previous *posterntls.Front, log *slog.Logger) (*posterntls.Front, error) {
+	o := posterntls.Options{
+		Certificates: certificates(config.TLS.Certificates), MinVersion: string(config.TLS.MinVersion),
+		Curves: texts(config.TLS.Curves), TicketKeys: string(config.TLS.TicketKeys),
+		Logger: log, Previous: previous,
+	}
+	for _, l := range config.Listeners {
+		if len(config.CertificatesFor(l)) > 0 {
+			o.Listeners = append(o.Listeners, posterntls.ListenerOptions{
+				Name: string(l.Name), Certificates: certificates(l.Certificates), MinVersion: string(l.MinVersion),
+				ClientCA: string(l.ClientCA), ClientRequired: l.ClientAuth == configs.ClientAuthRequire,
+			})
+		}
+	}
+	if len(o.Listeners) == 0 {
+		return nil, nil
+	}
+	front, err := posterntls.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return front, nil
+}
+
+func certificates(list []configs.Certificate) []posterntls.Source {
+	var all []posterntls.Source
+	for _, c := range list {
+		all = append(all, posterntls.Source{Cert: string(c.Cert), Key: string(c.Key), Dir: string(c.Dir)})
+	}
+	return all
+}
+
+// buildAccesses makes the listeners' rules, in the order of the configuration.
+func buildAccesses(config *configs.Config, front *posterntls.Front) ([]*proxy.Access, error) {
 	var all []*proxy.Access
 	for _, l := range config.Listeners {
-		access, err := buildAccess(l)
+		access, err := buildAccess(l, cmp.Or(l.DefaultDomain, config.Directory.DefaultDomain))
 		if err != nil {
 			return nil, err
+		}
+		if front != nil {
+			access.TLS = front.Config(string(l.Name))
 		}
 		all = append(all, access)
 	}
 	return all, nil
 }
 
-func buildAccess(l configs.Listener) (*proxy.Access, error) {
-	access := &proxy.Access{Allow: l.Allow, Deny: l.Deny}
-	if l.DefaultDomain == "" {
+func buildAccess(l configs.Listener, defaultDomain configs.Domain) (*proxy.Access, error) {
+	access := &proxy.Access{
+		Allow: l.Allow, Deny: l.Deny, Proxies: l.ProxyProtocol, XCLIENT: l.XCLIENT,
+		Implicit: l.TLS == configs.ListenerImplicit,
+	}
+	if defaultDomain == "" {
 		return access, nil
 	}
-	domain, err := directory.Domain(string(l.DefaultDomain))
+	domain, err := directory.Domain(string(defaultDomain))
 	if err != nil {
-		return nil, fmt.Errorf("listener %s: default domain %q: %w", l.Name, l.DefaultDomain, err)
+		return nil, fmt.Errorf("listener %s: default domain %q: %w", l.Name, defaultDomain, err)
 	}
 	access.DefaultDomain = domain
 	return access, nil

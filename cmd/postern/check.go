@@ -12,6 +12,7 @@ import (
 	"postern/configs"
 	"postern/directory/file"
 	"postern/directory/mapfile"
+	posterntls "postern/proxy/tls"
 )
 
 func checkCommand() *cobra.Command {
@@ -31,7 +32,7 @@ func checkCommand() *cobra.Command {
 func check(ctx context.Context, path string, out, faults io.Writer) error {
 	config, err := configs.Load(path)
 	if err == nil {
-		err = checkSources(ctx, config)
+		err = errors.Join(checkFront(config), checkSources(ctx, config))
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(faults, err)
@@ -45,6 +46,36 @@ func check(ctx context.Context, path string, out, faults io.Writer) error {
 	_, err = fmt.Fprintf(out, "%s: ok: %d listeners, %d backends, %d entries\n",
 		path, len(config.Listeners), len(config.Backends.Static), entries(f.dir))
 	return err
+}
+
+// checkFront reads certificates, authorities and ticket keys.
+func checkFront(config *configs.Config) error {
+	front, err := buildFront(config, nil, slog.New(slog.DiscardHandler))
+	if err == nil && front != nil {
+		err = front.Reload() // what New passes over in folders is a fault here
+	}
+	var faults posterntls.Faults
+	if !errors.As(err, &faults) {
+		return err
+	}
+	var placed []error
+	for _, fault := range faults {
+		placed = append(placed, place(config, fault))
+	}
+	return errors.Join(placed...)
+}
+
+// place finds the line of a fault of the TLS side.
+func place(config *configs.Config, fault posterntls.Fault) error {
+	path := "tls." + fault.Key
+	for i, l := range config.Listeners {
+		if string(l.Name) == fault.Listener {
+			path = fmt.Sprintf("listeners[%d].%s", i, fault.Key)
+		}
+	}
+	at, _ := config.Position(path)
+	at.Message = fault.Error()
+	return at
 }
 
 // checkSources reads every source for faults, among which are mailboxes on backends

@@ -18,7 +18,7 @@ import (
 // port, and Ctrl-C leaves nothing behind.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "demo", "--address", "127.0.0.1:0")
+	cmd := exec.Command(os.Args[0], "demo", "--address", "127.0.0.1:0", "--tls-address", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), asPostern+"=1", "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -29,7 +29,7 @@ func TestDemo(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill() }()
 	screen := readScreen(t, out)
-	address := found1(t, screen, `gateway\s+(\S+)`)
+	address := found1(t, screen, `gateway\s+(\S+) \(POP3`)
 	dir := found1(t, screen, `files\s+(\S+)`)
 	users := regexp.MustCompile(`(?m)^  (\S+@example\.com)\s+demo\s+(guest-\d\d)`).FindAllStringSubmatch(screen, -1)
 	if len(users) != 6 || !strings.Contains(screen, fmt.Sprintf("curl pop3://%s/ --user alice@example.com:demo", address)) {

@@ -13,24 +13,18 @@ import (
 
 // follower is a directory whose sources are being followed.
 type follower struct {
-	dir    *directory.Directory
-	cancel context.CancelFunc
-	done   chan struct{}
+	dir *directory.Directory
+	*background
 }
 
 // loadDirectory makes the directory of a configuration and follows its sources. It
 // returns when all of them have been read; one that can't be is an error.
-func loadDirectory(ctx context.Context, config *configs.Config, log *slog.Logger) (*follower, error) {
-	dir, err := buildDirectory(config, log)
+func loadDirectory(ctx context.Context, config *configs.Config, log *slog.Logger, only ...string) (*follower, error) {
+	dir, err := buildDirectory(config, log, only...)
 	if err != nil {
 		return nil, err
 	}
-	following, cancel := context.WithCancel(context.Background())
-	f := &follower{dir: dir, cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(f.done)
-		dir.Run(following)
-	}()
+	f := &follower{dir: dir, background: start(dir.Run)}
 	if err := dir.Load(ctx); err != nil {
 		f.stop()
 		return nil, err
@@ -38,24 +32,17 @@ func loadDirectory(ctx context.Context, config *configs.Config, log *slog.Logger
 	return f, nil
 }
 
-func (f *follower) stop() {
-	if f == nil {
-		return
-	}
-	f.cancel()
-	<-f.done
-}
-
 // heldBack applies the shrink guard where one directory takes another's place: a
-// reload may not release it.
-func heldBack(guard directory.ShrinkGuard, old, fresh *directory.Directory) error {
-	serving := make(map[string]int)
-	for _, source := range old.Status() {
-		serving[source.Name] = source.Entries
+// reload may not release it, so the old configuration's rule holds, for every source that
+// both name by the same path.
+func heldBack(before, next *configs.Config, old, fresh *directory.Directory) error {
+	serving := make(map[configs.Source]int)
+	for i, status := range old.Status() { // in the order of the configuration
+		serving[before.Directory.Sources[i]] = status.Entries
 	}
 	var faults []error
-	for _, source := range fresh.Status() {
-		faults = append(faults, guard.Check(source.Name, serving[source.Name], source.Entries))
+	for i, status := range fresh.Status() {
+		faults = append(faults, shrinkGuard(before).Check(status.Name, serving[next.Directory.Sources[i]], status.Entries))
 	}
 	return errors.Join(faults...)
 }

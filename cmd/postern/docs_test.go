@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postern/proxy/tls/tlstest"
 )
 
 func documents(t *testing.T) []string {
@@ -121,6 +123,7 @@ func TestDocumentExamplesLoad(t *testing.T) {
 	for _, name := range documents(t) {
 		dir := t.TempDir()
 		writeExample(t, dir, example{file: "mailboxes.map"}) // for those that are not about it
+		writeCertificates(t, dir)
 		for _, e := range examples(readFile(t, name)) {
 			if e.language == "yaml" && e.file == "" {
 				t.Errorf("%s: a yaml block without file=NAME is loaded by nobody", name)
@@ -143,6 +146,19 @@ func TestDocumentExamplesLoad(t *testing.T) {
 	if loaded == 0 {
 		t.Error("no document has a configuration to load")
 	}
+}
+
+// writeCertificates writes what examples with TLS name: a pair, and a folder with another.
+func writeCertificates(t *testing.T, dir string) {
+	t.Helper()
+	folder := filepath.Join(dir, "certs.d")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := tlstest.Issue(t, "pop.example.com")
+	tlstest.WriteFile(t, filepath.Join(dir, "cert.pem"), cert)
+	tlstest.WriteFile(t, filepath.Join(dir, "key.pem"), key)
+	tlstest.Write(t, folder, "pop.example.com", cert, key)
 }
 
 func writeExample(t *testing.T, dir string, e example) {

@@ -3,40 +3,58 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"postern/backend"
 	"postern/configs"
 	"postern/proxy"
+	posterntls "postern/proxy/tls"
 )
 
 // gateway is the running parts that a configuration became. Its methods are
 // called by one goroutine.
 type gateway struct {
-	path      string
-	config    *configs.Config // in force
-	log       *slog.Logger
-	level     *slog.LevelVar
-	server    *proxy.Server
-	listeners []*proxy.Listener // in the order of the configuration
-	follower  *follower
-	serving   sync.WaitGroup
-	broken    chan error // what ended a listener, if it was not us
+	path         string
+	config       *configs.Config // in force
+	log          *slog.Logger
+	level        *slog.LevelVar
+	server       *proxy.Server
+	listeners    []*proxy.Listener // in the order of the configuration
+	front        *posterntls.Front // nil: no listener has TLS
+	renewal      *background       // of its certificates
+	learner      *backend.Learner
+	learning     *background
+	follower     *follower
+	desk         *desk
+	adminRenewal *background // of its certificates
+	inForce      atomic.Pointer[inForce]
+	draining     atomic.Bool
+	notify       *notifier       // nil: nobody wants to know
+	reloads      chan chan error // asked for by operators; whoever serves signals answers
+	serving      sync.WaitGroup
 }
 
 // newGateway builds a gateway and begins to serve. A directory that can't be read
 // at the start ends it: there is no older state to serve from.
 func newGateway(ctx context.Context, path string, config *configs.Config, logs io.Writer) (*gateway, error) {
-	g := &gateway{path: path, config: config, level: new(slog.LevelVar), broken: make(chan error, len(config.Listeners))}
+	g := &gateway{path: path, config: config, level: new(slog.LevelVar), reloads: make(chan chan error)}
 	setLevel(g.level, config.Log.Level)
 	g.log = newLogger(logs, config.Log.Format, g.level)
-	settings, err := buildSettings(config, g.log)
+	dialer := backend.Dialer{KeepAlive: config.Timeouts.Keepalive}
+	g.learner = backend.NewLearner(dialer, g.log)
+	settings, err := buildSettings(config, g.learner, g.log)
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if g.front, err = buildFront(config, nil, g.log); err != nil {
+		return nil, usageError{err}
+	}
+	if g.desk, err = newDesk(config); err != nil {
+		return nil, err
 	}
 	if err := g.listen(ctx); err != nil {
 		return nil, err
@@ -45,31 +63,62 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 		g.closeListeners()
 		return nil, usageError{err}
 	}
+	g.server = proxy.NewServer(proxy.Options{
+		Settings: settings, Directory: g.follower.dir, Logger: g.log, Dialer: dialer, Observer: g.desk,
+	})
+	g.publish()
+	if err := g.openDesk(); err != nil {
+		g.closeListeners()
+		g.end()
+		return nil, err
+	}
+	g.begin()
+	return g, nil
+}
+
+// begin starts all that runs beside the sessions, and serves.
+func (g *gateway) begin() {
 	dir := g.follower.dir
 	if err := unknownBackends(dir); err != nil {
 		g.log.Warn("the users of some mailboxes will hear [SYS/TEMP]", "err", err)
 	}
-	g.server = proxy.NewServer(proxy.Options{
-		Settings: settings, Directory: dir, Logger: g.log,
-		Dialer: backend.Dialer{KeepAlive: config.Timeouts.Keepalive},
-	})
+	g.learn()
+	g.learning = start(g.learner.Run)
+	g.renew()
 	for _, l := range g.listeners {
-		g.serving.Go(func() { g.accept(l) })
+		g.serving.Go(func() { g.server.Serve(context.Background(), l) })
 	}
 	g.log.Info("serving", "version", version, "listeners", len(g.listeners),
-		"backends", len(config.Backends.Static), "entries", entries(dir))
-	return g, nil
+		"backends", len(g.config.Backends.Static), "entries", entries(dir))
+}
+
+// learn has the configured backends asked what they offer.
+func (g *gateway) learn() {
+	if targets, _, err := targets(g.config.Backends); err == nil { // it was good enough for the directory
+		g.learner.Sync(targets)
+	}
+}
+
+// renew follows the files of the certificates that are in force.
+func (g *gateway) renew() {
+	g.renewal.stop()
+	g.renewal = nil
+	if g.front != nil {
+		g.renewal = start(g.front.Run)
+	}
 }
 
 func (g *gateway) listen(ctx context.Context) error {
-	rules, err := buildAccesses(g.config)
+	rules, err := buildAccesses(g.config, g.front)
+	if err != nil {
+		return usageError{err}
+	}
+	passed, err := inheritedSockets().assign(g.config.Listeners)
 	if err != nil {
 		return usageError{err}
 	}
 	for i, l := range g.config.Listeners {
-		socket, err := proxy.Listen(ctx, proxy.ListenOptions{
-			Address: string(l.Address), FreeBind: l.Freebind, KeepAlive: g.config.Timeouts.Keepalive,
-		})
+		socket, err := openSocket(ctx, passed[i], l, g.config.Timeouts.Keepalive)
 		if err != nil {
 			g.closeListeners()
 			return err
@@ -86,29 +135,38 @@ func (g *gateway) closeListeners() {
 	}
 }
 
-func (g *gateway) accept(l *proxy.Listener) {
-	if err := g.server.Serve(context.Background(), l); !errors.Is(err, proxy.ErrClosed) {
-		g.broken <- fmt.Errorf("listener %s: %w", l.Name, err)
-	}
-}
-
 // close ends the gateway: new clients find nobody, sessions have until the context
 // ends. It tells how many had to be cut.
 func (g *gateway) close(ctx context.Context) (cut int) {
 	cut = g.server.Shutdown(ctx)
 	g.serving.Wait()
-	g.follower.stop()
+	g.end()
 	return cut
 }
 
+// end stops what ran beside the sessions.
+func (g *gateway) end() {
+	g.desk.close()
+	g.follower.stop()
+	g.learning.stop()
+	g.renewal.stop()
+	g.adminRenewal.stop()
+}
+
 // reload puts the configuration file in force as it is now. What is wrong is
-// refused whole and the old stays; the directory's files are read again in any case.
+// refused whole and the old stays; certificates and the directory's files are read
+// again in any case.
 func (g *gateway) reload(ctx context.Context) error {
+	g.notify.reloading()
+	defer g.notify.ready()
 	err := g.reconfigure(ctx)
 	if err != nil {
 		g.log.Error("reload refused, the old configuration stays", "err", err)
 	} else {
 		g.log.Info("reloaded", "config", g.path)
+	}
+	if g.front != nil {
+		err = errors.Join(err, g.front.Reload()) // logged
 	}
 	if fault := g.follower.dir.Reload(ctx); fault != nil {
 		g.log.Error("a directory source can't be read, its last good state stays", "err", fault)
@@ -125,12 +183,23 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 	if err := unchangeable(g.config, next); err != nil {
 		return err
 	}
-	settings, err := buildSettings(next, g.log)
+	settings, err := buildSettings(next, g.learner, g.log)
 	if err != nil {
 		return err
 	}
-	rules, err := buildAccesses(next)
+	tokens, err := buildAdminAccess(next.Admin)
 	if err != nil {
+		return err
+	}
+	front, err := g.nextFront(next)
+	if err != nil {
+		return err
+	}
+	rules, err := buildAccesses(next, front)
+	if err != nil {
+		return err
+	}
+	if err := g.desk.server.SetAccess(tokens); err != nil {
 		return err
 	}
 	if err := g.redirect(ctx, next); err != nil {
@@ -142,7 +211,22 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 	}
 	g.server.Reconfigure(settings)
 	g.config = next
+	g.learn()
+	if front != g.front {
+		g.front = front
+		g.renew()
+	}
+	g.publish()
 	return nil
+}
+
+// nextFront is the TLS side of a new configuration: the old one where nothing of it
+// changed, so that its certificates are renewed one by one.
+func (g *gateway) nextFront(next *configs.Config) (*posterntls.Front, error) {
+	if reflect.DeepEqual(g.config.TLS, next.TLS) && reflect.DeepEqual(g.config.Listeners, next.Listeners) {
+		return g.front, nil
+	}
+	return buildFront(next, g.front, g.log)
 }
 
 // redirect brings the directory in line with a new configuration. One whose
@@ -154,10 +238,10 @@ func (g *gateway) redirect(ctx context.Context, next *configs.Config) error {
 		return setBackends(g.follower.dir, next)
 	}
 	fresh, err := loadDirectory(ctx, next, g.log)
-	if err == nil {
-		err = heldBack(shrinkGuard(next), g.follower.dir, fresh.dir)
-	}
 	if err != nil {
+		return err
+	}
+	if err := heldBack(g.config, next, g.follower.dir, fresh.dir); err != nil {
 		fresh.stop()
 		return err
 	}

@@ -53,6 +53,9 @@ func run() int {
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
+	if errors.As(err, new(partialError)) {
+		return exitPartial
+	}
 	return exitFault
 }
 
@@ -71,7 +74,8 @@ func command() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), lookupCommand(), versionCommand(), completionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), lookupCommand(), versionCommand(), completionCommand(),
+		statusCommand(), sessionsCommand(), reloadCommand(), explainCommand(explainConfig))
 	usageOfAll(root)
 	return root
 }

@@ -38,9 +38,14 @@ type runningServer struct {
 // that the test wants on it.
 func startServers(t *testing.T, mailboxes func(realtest.Server) []realtest.Mailbox) []runningServer {
 	t.Helper()
+	return startSome(t, realtest.Servers(), mailboxes)
+}
+
+func startSome(t *testing.T, kinds []realtest.Server, mailboxes func(realtest.Server) []realtest.Mailbox) []runningServer {
+	t.Helper()
 	var wg sync.WaitGroup
-	servers := make([]runningServer, len(realtest.Servers()))
-	for i, server := range realtest.Servers() {
+	servers := make([]runningServer, len(kinds))
+	for i, server := range kinds {
 		wg.Go(func() {
 			s := runningServer{Server: server, mailboxes: mailboxes(server)}
 			var err error
@@ -75,11 +80,18 @@ func newMailbox(s realtest.Server, address string, messages []realtest.Message) 
 // settings are further top-level keys of the configuration.
 func startGateway(t *testing.T, servers []runningServer, settings ...string) string {
 	t.Helper()
+	settings = append(settings, "auth: {failure_delay: 100ms}")
+	return startPostern(t, strings.Join(settings, "\n")+"\n"+routes(t, servers))
+}
+
+// routes is the part of a configuration that leads to the servers' mailboxes.
+func routes(t *testing.T, servers []runningServer) string {
+	t.Helper()
 	mailboxes := filepath.Join(t.TempDir(), "mailboxes.map")
 	var rows strings.Builder
-	config := fmt.Sprintf("auth: {failure_delay: 100ms}\ntimeouts: {drain: 5s}\n%s\n"+
+	config := fmt.Sprintf("timeouts: {drain: 5s}\n"+
 		"directory:\n  default_domain: example.com\n  sources: [{type: file, path: %s}]\n"+
-		"backends:\n  static:\n", strings.Join(settings, "\n"), mailboxes)
+		"backends:\n  static:\n", mailboxes)
 	for _, s := range servers {
 		config += fmt.Sprintf("    - {name: %s, address: %q}\n", s.Name, s.address)
 		for _, m := range s.mailboxes {
@@ -89,23 +101,31 @@ func startGateway(t *testing.T, servers []runningServer, settings ...string) str
 	if err := os.WriteFile(mailboxes, []byte(rows.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return startPostern(t, config)
+	return config
 }
 
 // startPostern runs `postern serve` with a listener in front of config, and
 // returns its address. When the test ends it ends with SIGTERM and exit code 0.
 func startPostern(t *testing.T, config string) (address string) {
 	t.Helper()
+	address = freeAddress(t)
+	process := servePostern(t, fmt.Sprintf("listeners: [{address: %q, name: pop}]\n%s", address, config))
+	if err := process.Answers("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// servePostern is startPostern for a configuration with listeners of its own. It
+// does not wait for them.
+func servePostern(t *testing.T, config string) *realtest.Process {
+	t.Helper()
 	binary, err := buildPostern()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if address, err = realtest.FreeAddress(); err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	file, log := filepath.Join(dir, "postern.yaml"), filepath.Join(dir, "postern.log")
-	config = fmt.Sprintf("listeners: [{address: %q, name: pop}]\n%s", address, config)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +141,13 @@ func startPostern(t *testing.T, config string) (address string) {
 			t.Logf("configuration:\n%s\nlog:\n%s", config, process.LogTail(64<<10))
 		}
 	})
-	if err := process.Answers("tcp", address); err != nil {
+	return process
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	address, err := realtest.FreeAddress()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return address

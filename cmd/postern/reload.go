@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 
 	"postern/configs"
 )
@@ -29,6 +30,16 @@ func unchangeable(now, next *configs.Config) error {
 		return needsRestart(next, "timeouts.keepalive")
 	case now.Log.Format != next.Log.Format:
 		return needsRestart(next, "log.format")
+	case now.Admin.Socket != next.Admin.Socket:
+		return needsRestart(next, "admin.socket")
+	case now.Admin.Address != next.Admin.Address:
+		return needsRestart(next, "admin.address")
+	case now.Admin.Probes != next.Admin.Probes:
+		return needsRestart(next, "admin.probes")
+	case now.Admin.PProf != next.Admin.PProf:
+		return needsRestart(next, "admin.pprof")
+	case !reflect.DeepEqual(now.Admin.TLS, next.Admin.TLS):
+		return needsRestart(next, "admin.tls")
 	}
 	return nil
 }

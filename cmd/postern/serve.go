@@ -12,7 +12,8 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var path string
+	var path, listener string
+	var once bool
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the gateway in the foreground",
@@ -20,11 +21,24 @@ func serveCommand() *cobra.Command {
 
 SIGHUP reloads configuration and files; what is wrong is refused whole, and the
 old stays. SIGTERM drains: after timeouts.drain_delay the listeners close, and
-running sessions have timeouts.drain; a second one ends at once.`,
+running sessions have timeouts.drain; a second one ends at once.
+
+With --inetd it is one session: the client whose connection is standard input and
+output. Limits across sessions don't hold then.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), path) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden(); err != nil {
+				return err
+			}
+			if once {
+				return inetd(cmd.Context(), path, listener)
+			}
+			return serve(cmd.Context(), path)
+		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&once, "inetd", false, "serve the one client on standard input and output; log to syslog")
+	cmd.Flags().StringVar(&listener, "listener", "", "with --inetd: the listener, by `NAME`, whose settings hold; default: the first")
 	return cmd
 }
 
@@ -35,15 +49,20 @@ func serve(ctx context.Context, path string) error {
 	}
 	incoming, release := signals()
 	defer release()
+	notify := newNotifier()
 	g, err := newGateway(ctx, path, config, os.Stderr)
 	if err != nil {
 		return err
 	}
+	g.notify = notify
 	return g.serve(ctx, incoming)
 }
 
 // serve obeys signals until the gateway has ended.
 func (g *gateway) serve(ctx context.Context, incoming <-chan os.Signal) error {
+	g.notify.ready()
+	reports := start(func(ctx context.Context) { g.notify.report(ctx, g.server.Sessions) })
+	defer reports.stop()
 	for {
 		select {
 		case sig := <-incoming:
@@ -52,9 +71,8 @@ func (g *gateway) serve(ctx context.Context, incoming <-chan os.Signal) error {
 				return nil
 			}
 			_ = g.reload(ctx) // logged
-		case err := <-g.broken:
-			g.close(cancelled())
-			return err
+		case answer := <-g.reloads:
+			answer <- g.reload(ctx)
 		}
 	}
 }
@@ -64,6 +82,8 @@ func (g *gateway) serve(ctx context.Context, incoming <-chan os.Signal) error {
 // second signal ends at once.
 func (g *gateway) drain(sig os.Signal, incoming <-chan os.Signal) {
 	timeouts := g.config.Timeouts
+	g.draining.Store(true)
+	g.notify.stopping(g.server.Sessions())
 	g.log.Info("draining", "signal", sig.String(), "sessions", g.server.Sessions(),
 		"delay", timeouts.DrainDelay, "deadline", timeouts.Drain)
 	patience, cancel := context.WithCancel(context.Background())
@@ -92,10 +112,4 @@ func endPatience(ctx context.Context, cancel context.CancelFunc, incoming <-chan
 			}
 		}
 	}
-}
-
-func cancelled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }

@@ -66,7 +66,7 @@ func (s *Source) parse(text *summed, known []byte, knows func(string) bool) (*di
 			return nil, nil, fmt.Errorf("reading %s: %w", s.path, err)
 		}
 	}
-	table, err := mapfile.Read(text, mapfile.Options{File: s.path, DefaultDomain: s.defaultDomain, Knows: knows})
+	table, err := mapfile.Read(text, mapfile.Options{File: s.path, DefaultDomain: s.defaultDomain, Only: s.only, Knows: knows})
 	return table, text.sum.Sum(nil), err
 }
 

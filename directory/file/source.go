@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Path          string        // as faults call the file
 	DefaultDomain string        // for bare names; empty: they stay bare
+	Only          []string      // canonical addresses; if set, other entries are passed over
 	Poll          time.Duration // how often the file is looked at unasked; 0: 30 s
 	Settle        time.Duration // how long it must have been left alone before it is read; 0: 100 ms
 	Logger        *slog.Logger  // what stands in the way of noticing changes at once
@@ -28,6 +29,7 @@ type Options struct {
 type Source struct {
 	path          string
 	defaultDomain string
+	only          []string
 	poll, settle  time.Duration
 	log           *slog.Logger
 }
@@ -36,6 +38,7 @@ type Source struct {
 func New(o Options) (*Source, error) {
 	s := &Source{
 		path:   o.Path,
+		only:   o.Only,
 		poll:   cmp.Or(o.Poll, 30*time.Second),
 		settle: cmp.Or(o.Settle, 100*time.Millisecond),
 		log:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),

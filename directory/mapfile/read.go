@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"postern/directory"
 )
@@ -18,6 +19,7 @@ const maxLine = 4096
 type Options struct {
 	File          string                    // as faults call it
 	DefaultDomain string                    // for bare names; as directory.Domain returns it, or empty
+	Only          []string                  // if set, of the canonical addresses only these become entries
 	Knows         func(backend string) bool // if set, a backend that it doesn't know is a fault
 }
 
@@ -50,6 +52,7 @@ func Read(r io.ReadSeeker, o Options) (*directory.Table, error) {
 type file struct {
 	options Options
 	parser  *parser
+	address []byte // scratch
 	builder *directory.Builder
 	faults  Faults
 	known   map[string]bool  // by backend: what Knows said
@@ -63,7 +66,7 @@ func (f *file) line(number int, text []byte) {
 		f.fault(number, wrong.Column, wrong.Text)
 		return
 	}
-	if l.empty {
+	if l.empty || !f.wanted(l) {
 		return
 	}
 	err := f.builder.Add(l.address.text, l.value)
@@ -90,6 +93,17 @@ func (f *file) canonical(l line) string {
 		return ""
 	}
 	return string(address)
+}
+
+// wanted tells whether a line may become an entry. An address that can't be read is
+// wanted, to be found fault with.
+func (f *file) wanted(l line) bool {
+	if len(f.options.Only) == 0 {
+		return true
+	}
+	var err error
+	f.address, err = directory.AppendAddress(f.address[:0], l.address.text, f.options.DefaultDomain)
+	return err != nil || slices.ContainsFunc(f.options.Only, func(o string) bool { return o == string(f.address) })
 }
 
 func (f *file) knows(backend string) bool {

@@ -84,3 +84,27 @@ func TestAppend(t *testing.T) {
 		}
 	}
 }
+
+// TestOnly: what is passed over is still read, or a file would be good for one lookup
+// and broken for the next.
+func TestOnly(t *testing.T) {
+	text := "alice guest-01\nBob guest-02\ncarol guest-03\n@example.com guest-04\n@example.org guest-05\n"
+	only := []string{"bob@example.com", "@example.com"}
+	read := func(text string) (*directory.Table, error) {
+		return Read(strings.NewReader(text), Options{File: "m.map", DefaultDomain: "example.com", Only: only})
+	}
+	table, err := read(text)
+	if err != nil || table.Len() != 2 {
+		t.Fatalf("%d entries, %v", table.Len(), err)
+	}
+	for address, want := range map[string]string{"bob@example.com": "guest-02", "@example.com": "guest-04"} {
+		if v, _ := table.Get(address); v.Backend != want {
+			t.Errorf("%s is at %q, want %s", address, v.Backend, want)
+		}
+	}
+	for _, broken := range []string{"dave\n", "a@b@ guest-01\n", "bob guest-03\n"} {
+		if _, err := read(text + broken); err == nil || !strings.Contains(err.Error(), "m.map:6:") {
+			t.Errorf("%q is let through: %v", broken, err)
+		}
+	}
+}

@@ -81,30 +81,37 @@ func (m *Machine) Ended(d Direction, now time.Time) {
 func (m *Machine) Failed(by Side) { m.finish(by, "reset") }
 
 // Deadline is the time at which Expired has to be asked, unless progress moves it.
-func (m *Machine) Deadline() time.Time {
+func (m *Machine) Deadline() time.Time { return m.last.Add(m.Patience()) }
+
+// Patience is how long a relay lives without progress as it stands.
+func (m *Machine) Patience() time.Duration {
 	if m.lingering() {
-		return m.last.Add(m.timeouts.Linger)
+		return m.timeouts.Linger
 	}
-	return m.last.Add(m.timeouts.Idle)
+	return m.timeouts.Idle
 }
 
 // Expired tells whether nothing has happened for too long. The driver closes both then.
 func (m *Machine) Expired(now time.Time) bool {
-	if m.over || now.Before(m.Deadline()) {
-		return m.over
+	if !m.over && !now.Before(m.Deadline()) {
+		m.Stalled()
 	}
+	return m.over
+}
+
+// Stalled notes that a driver gave up waiting for progress. It closes both.
+func (m *Machine) Stalled() {
 	if m.lingering() {
 		m.finish(Gateway, "linger")
 	} else {
 		m.finish(Gateway, "idle")
 	}
-	return true
 }
 
 // Over tells that both directions have ended.
 func (m *Machine) Over() bool { return m.over }
 
-// Result is valid when the relay is over.
+// Result tells what was moved so far, and how the relay ended when it is over.
 func (m *Machine) Result() Result { return m.result }
 
 func (m *Machine) lingering() bool { return m.closed[ToBackend] || m.closed[ToClient] }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -25,11 +26,7 @@ func (b *Buffers) get() *buffer {
 	return new(buffer)
 }
 
-func (b *Buffers) put(buf *buffer) {
-	if buf != nil {
-		b.pool.Put(buf)
-	}
-}
+func (b *Buffers) put(buf *buffer) { b.pool.Put(buf) }
 
 // halfCloser is a connection whose two directions end one by one.
 type halfCloser interface {
@@ -37,42 +34,65 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// pair is a relay under way: the machine, shared by one goroutine for each
+// Relay is two connections being spliced: the machine, shared by one goroutine for each
 // direction, and the connections.
-type pair struct {
+type Relay struct {
 	mu      sync.Mutex
 	machine *Machine
 	conns   [2]net.Conn // by Side
+	ahead   []byte
 	buffers *Buffers
+	fault   any // of the other goroutine, which Run's owner gets to hear of
 }
 
-// Run relays until both directions have ended, then closes both connections. What
-// was read ahead of the relay goes to the backend first.
-func Run(client, backend net.Conn, ahead []byte, t Timeouts, b *Buffers) Result {
-	p := &pair{machine: NewMachine(t, time.Now()), conns: [2]net.Conn{client, backend}, buffers: b}
+// New prepares a relay, which owns both connections from now on. What was read
+// ahead of it goes to the backend first.
+func New(client, backend net.Conn, ahead []byte, t Timeouts, b *Buffers) *Relay {
+	return &Relay{
+		machine: NewMachine(t, time.Now()), conns: [2]net.Conn{client, backend}, ahead: ahead, buffers: b,
+	}
+}
+
+// Run relays until both directions have ended, then closes both connections.
+func (p *Relay) Run() Result {
 	p.wake()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.direction(ToBackend, ahead)
+		defer func() {
+			if p.fault = recover(); p.fault != nil {
+				p.failed(Gateway)
+			}
+		}()
+		p.direction(ToBackend)
 	}()
-	p.direction(ToClient, nil)
+	p.direction(ToClient)
 	<-done
+	if p.fault != nil {
+		panic(p.fault)
+	}
 	p.close()
 	return p.machine.Result()
 }
 
+// Progress tells what was moved so far.
+func (p *Relay) Progress() Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.Result()
+}
+
 // direction copies one way to its end. The named method is what a stack dump shows.
-func (p *pair) direction(d Direction, ahead []byte) {
+func (p *Relay) direction(d Direction) {
 	from, to := p.conns[d], p.conns[1-d]
-	if len(ahead) > 0 && !p.write(d, to, ahead) {
+	if d == ToBackend && len(p.ahead) > 0 && !p.write(d, to, p.ahead) {
 		return
 	}
 	src := newSource(from, p.buffers)
 	for {
-		buf, n, err := src.read()
-		alive := n == 0 || p.write(d, to, buf[:n])
-		p.buffers.put(buf)
+		data, err := src.read()
+		alive := len(data) == 0 || p.write(d, to, data)
+		src.release()
 		switch {
 		case !alive:
 			return
@@ -94,7 +114,10 @@ func (p *pair) direction(d Direction, ahead []byte) {
 
 // write delivers data and tells whether the relay goes on. A peer that takes
 // some of it, however slowly, makes progress.
-func (p *pair) write(d Direction, to net.Conn, data []byte) bool {
+func (p *Relay) write(d Direction, to net.Conn, data []byte) bool {
+	if !resumable(to) {
+		return p.writeWhole(d, to, data)
+	}
 	for {
 		n, err := to.Write(data)
 		data = data[n:]
@@ -112,7 +135,30 @@ func (p *pair) write(d Direction, to net.Conn, data []byte) bool {
 	}
 }
 
-func (p *pair) moved(d Direction, n int) {
+// writeWhole is write for TLS, where a write that timed out can't be taken up again:
+// each gets the whole time, and is the end if it takes longer.
+func (p *Relay) writeWhole(d Direction, to net.Conn, data []byte) bool {
+	_ = to.SetWriteDeadline(time.Now().Add(p.patience()))
+	n, err := to.Write(data)
+	p.moved(d, n)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.stalled()
+	default:
+		p.failed(Side(1 - d))
+	}
+	return false
+}
+
+// resumable tells whether a write that timed out can go on where it stopped.
+func resumable(c net.Conn) bool {
+	_, isTLS := c.(*tls.Conn)
+	return !isTLS
+}
+
+func (p *Relay) moved(d Direction, n int) {
 	if n == 0 {
 		return
 	}
@@ -122,7 +168,7 @@ func (p *pair) moved(d Direction, n int) {
 }
 
 // ended passes a FIN on, and shortens the time that the other direction may stand still.
-func (p *pair) ended(d Direction, to net.Conn) {
+func (p *Relay) ended(d Direction, to net.Conn) {
 	p.mu.Lock()
 	p.machine.Ended(d, time.Now())
 	over := p.machine.Over()
@@ -136,7 +182,7 @@ func (p *pair) ended(d Direction, to net.Conn) {
 	p.wake()
 }
 
-func (p *pair) failed(by Side) {
+func (p *Relay) failed(by Side) {
 	p.mu.Lock()
 	p.machine.Failed(by)
 	p.mu.Unlock()
@@ -144,7 +190,7 @@ func (p *pair) failed(by Side) {
 }
 
 // expired asks the machine, and closes both connections if nothing has happened for too long.
-func (p *pair) expired() bool {
+func (p *Relay) expired() bool {
 	p.mu.Lock()
 	over := p.machine.Expired(time.Now())
 	p.mu.Unlock()
@@ -154,7 +200,20 @@ func (p *pair) expired() bool {
 	return over
 }
 
-func (p *pair) deadline() time.Time {
+func (p *Relay) stalled() {
+	p.mu.Lock()
+	p.machine.Stalled()
+	p.mu.Unlock()
+	p.close()
+}
+
+func (p *Relay) patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.Patience()
+}
+
+func (p *Relay) deadline() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.machine.Deadline()
@@ -162,14 +221,14 @@ func (p *pair) deadline() time.Time {
 
 // wake sets the deadlines of all reads and writes, also those under way. What moves does
 // not move them: who times out asks the machine, and goes on if something happened since.
-func (p *pair) wake() {
+func (p *Relay) wake() {
 	t := p.deadline()
 	for _, c := range p.conns {
 		_ = c.SetDeadline(t)
 	}
 }
 
-func (p *pair) close() {
+func (p *Relay) close() {
 	for _, c := range p.conns {
 		_ = c.Close()
 	}

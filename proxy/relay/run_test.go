@@ -26,7 +26,7 @@ func start(t *testing.T, ahead string, timeouts Timeouts) *relayed {
 	client, gatewayFront := connection(t)
 	gatewayBack, backend := connection(t)
 	r := &relayed{client: client, backend: backend, result: make(chan Result, 1)}
-	go func() { r.result <- Run(gatewayFront, gatewayBack, []byte(ahead), timeouts, new(Buffers)) }()
+	go func() { r.result <- New(gatewayFront, gatewayBack, []byte(ahead), timeouts, new(Buffers)).Run() }()
 	return r
 }
 
@@ -269,7 +269,7 @@ func TestRunWithoutDescriptors(t *testing.T) {
 	client, front := net.Pipe()
 	back, backend := net.Pipe()
 	result := make(chan Result, 1)
-	go func() { result <- Run(front, back, []byte("a"), timeouts, new(Buffers)) }()
+	go func() { result <- New(front, back, []byte("a"), timeouts, new(Buffers)).Run() }()
 	expect(t, backend, "a")
 	go func() { _, _ = io.WriteString(client, "bc") }()
 	expect(t, backend, "bc")
@@ -305,7 +305,7 @@ func BenchmarkRunSession(b *testing.B) {
 		client, front := pair()
 		back, backend := pair()
 		done := make(chan struct{})
-		go func() { Run(front, back, nil, timeouts, buffers); close(done) }()
+		go func() { New(front, back, nil, timeouts, buffers).Run(); close(done) }()
 		for range 2 {
 			_, _ = client.Write([]byte("STAT\r\n"))
 			_, _ = backend.Read(buf)

@@ -15,18 +15,33 @@ type source struct {
 	buf     *buffer
 	n       int
 	err     error
+	small   []byte // without descriptor: what it waits with
+	busy    bool   // without descriptor: the last read filled its buffer
 }
 
-// take hands out what check found.
-func (s *source) take() (*buffer, int, error) {
-	buf, n, err := s.buf, s.n, s.err
-	s.buf, s.n, s.err = nil, 0, nil
-	return buf, n, err
+// smallBuffer is what a connection without a descriptor to wait on, TLS, holds while it is idle.
+const smallBuffer = 512
+
+// readPlain waits with a small buffer, and takes a large one while there is more.
+func (s *source) readPlain() ([]byte, error) {
+	if !s.busy {
+		if s.small == nil {
+			s.small = make([]byte, smallBuffer)
+		}
+		n, err := s.conn.Read(s.small)
+		s.busy = n == smallBuffer
+		return s.small[:n], err
+	}
+	s.buf = s.buffers.get()
+	n, err := s.conn.Read(s.buf[:])
+	s.busy = n >= smallBuffer
+	return s.buf[:n], err
 }
 
-// readPlain holds a buffer while it waits, for connections that are no sockets.
-func (s *source) readPlain() (*buffer, int, error) {
-	buf := s.buffers.get()
-	n, err := s.conn.Read(buf[:])
-	return buf, n, err
+// release gives back what read returned.
+func (s *source) release() {
+	if s.buf != nil {
+		s.buffers.put(s.buf)
+		s.buf = nil
+	}
 }

@@ -6,4 +6,4 @@ import "net"
 
 func newSource(c net.Conn, b *Buffers) *source { return &source{conn: c, buffers: b} }
 
-func (s *source) read() (*buffer, int, error) { return s.readPlain() }
+func (s *source) read() ([]byte, error) { return s.readPlain() }

@@ -18,16 +18,16 @@ func newSource(c net.Conn, b *Buffers) *source {
 	return s
 }
 
-// read waits without a buffer until there is something, then reads it. The
-// buffer is the caller's to release, also with an error.
-func (s *source) read() (*buffer, int, error) {
+// read waits without a buffer until there is something, then reads it. The data
+// is valid until release, which is called after an error too.
+func (s *source) read() ([]byte, error) {
 	if s.raw == nil {
 		return s.readPlain()
 	}
 	if err := s.raw.Read(s.check); err != nil {
-		return nil, 0, err // the deadline, or closed
+		return nil, err // the deadline, or closed
 	}
-	return s.take()
+	return s.buf[:s.n], s.err
 }
 
 // try is called when the descriptor may be readable; false waits for it.

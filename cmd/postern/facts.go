@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+
+	"postern/admin"
+	"postern/backend"
+	"postern/configs"
+	"postern/directory"
+	posterntls "postern/proxy/tls"
+)
+
+// inForce is what the admin side reads while a reload may be changing it.
+type inForce struct {
+	config *configs.Config
+	dir    *directory.Directory
+	front  *posterntls.Front // nil: no listener has TLS
+}
+
+// publish lets the admin side see what is in force.
+func (g *gateway) publish() {
+	g.inForce.Store(&inForce{config: g.config, dir: g.follower.dir, front: g.front})
+}
+
+func (g *gateway) facts() admin.Facts {
+	now := g.inForce.Load()
+	sessions := g.server.List()
+	facts := admin.Facts{
+		Gateway: hostname(), Version: version, Started: g.desk.started,
+		Draining: g.draining.Load(), Sessions: len(sessions), Directory: sources(now.dir),
+	}
+	open := make(map[string]int)
+	for _, s := range sessions {
+		open[s.Listener]++
+	}
+	for i, l := range now.config.Listeners {
+		facts.Listeners = append(facts.Listeners, admin.Listener{
+			Name: string(l.Name), Address: g.listeners[i].Addr().String(),
+			TLS: tlsText(now.config, l), Sessions: open[string(l.Name)],
+		})
+	}
+	if now.front != nil {
+		for _, c := range now.front.Certificates() {
+			facts.Certificates = append(facts.Certificates, admin.Certificate{
+				Name: certificateName(c), NotAfter: c.NotAfter, Failing: c.Problem != "",
+			})
+		}
+	}
+	return facts
+}
+
+func tlsText(config *configs.Config, l configs.Listener) string {
+	switch {
+	case l.TLS == configs.ListenerImplicit:
+		return "implicit"
+	case len(config.CertificatesFor(l)) > 0:
+		return "stls"
+	}
+	return ""
+}
+
+func certificateName(c posterntls.Info) string {
+	if len(c.Names) > 0 {
+		return c.Names[0]
+	}
+	return c.Path
+}
+
+func sources(dir *directory.Directory) []admin.Source {
+	var all []admin.Source
+	for _, s := range dir.Status() {
+		source := admin.Source{Name: s.Name, Entries: s.Entries, LoadedAt: s.LoadedAt, Failing: s.Err != nil, Held: s.Held}
+		if s.Err != nil {
+			source.Error = s.Err.Error()
+		}
+		all = append(all, source)
+	}
+	return all
+}
+
+func (g *gateway) adminSessions() []admin.Session {
+	var all []admin.Session
+	for _, s := range g.server.List() {
+		all = append(all, admin.Session{
+			ID: s.ID, Client: s.Client, Listener: s.Listener, Mailbox: s.Mailbox, Backend: s.Backend, State: s.State,
+			Since: s.Since, ToClient: s.ToClient, ToBackend: s.ToBackend, TLS: s.TLS,
+		})
+	}
+	return all
+}
+
+func (g *gateway) adminBackends() []admin.Backend {
+	var all []admin.Backend
+	for _, b := range g.inForce.Load().config.Backends.Static {
+		all = append(all, admin.Backend{Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases)})
+	}
+	return all
+}
+
+func (g *gateway) explain(_ context.Context, address string) (admin.Explanation, error) {
+	e := explainFrom(g.inForce.Load().dir, address)
+	e.Gateway = hostname()
+	if e.Mailbox == "" {
+		return e, nil
+	}
+	e.Logins = g.desk.history.Of(e.Mailbox)
+	e.Sessions = slices.DeleteFunc(g.adminSessions(), func(s admin.Session) bool { return s.Mailbox != e.Mailbox })
+	if most := g.inForce.Load().config.Limits.SessionsPerMailbox; most > 0 && len(e.Sessions) >= most {
+		e.Admitted, e.Because = false, append(e.Because, "the mailbox has as many sessions as limits.sessions_per_mailbox allows")
+	}
+	if g.draining.Load() {
+		e.Admitted, e.Because = false, append(e.Because, "the gateway is draining")
+	}
+	return e, nil
+}
+
+// explainConfig explains from a configuration alone, without what only a gateway knows.
+func explainConfig(ctx context.Context, path, address string) (admin.Explanation, error) {
+	config, err := configs.Load(path)
+	if err != nil {
+		return admin.Explanation{}, usageError{err}
+	}
+	f, err := loadDirectory(ctx, config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return admin.Explanation{}, usageError{err}
+	}
+	defer f.stop()
+	return explainFrom(f.dir, address), nil
+}
+
+// explainFrom tells what the directory says: every source's answer, and who wins.
+func explainFrom(dir *directory.Directory, address string) admin.Explanation {
+	e := admin.Explanation{Typed: address}
+	mailbox, answers, err := dir.Explain(directory.Query{User: address})
+	if err != nil {
+		e.Fault, e.Because = err.Error(), []string{"what was typed is no name of a mailbox"}
+		return e
+	}
+	e.Mailbox = mailbox
+	won := false
+	for i, source := range sources(dir) {
+		answer := sourceAnswer(source, answers[i])
+		answer.Wins = answer.Known && !won
+		won = won || answer.Known
+		e.Sources = append(e.Sources, answer)
+	}
+	route, err := dir.Locate(context.Background(), directory.Query{User: address})
+	return verdict(e, route, err)
+}
+
+func sourceAnswer(source admin.Source, a directory.Answer) admin.SourceAnswer {
+	answer := admin.SourceAnswer{Source: source, Known: a.Known, Entry: a.Route.Entry, Login: a.Route.Login}
+	if noBackend := new(directory.NoBackendError); errors.As(a.Err, &noBackend) {
+		answer.Backend = noBackend.Backend
+	}
+	if a.Route.Backend != nil {
+		answer.Backend, answer.State = a.Route.Backend.Name, a.Route.State.String()
+	}
+	return answer
+}
+
+// verdict completes an explanation by what Locate says: whether a login would be admitted,
+// and why not.
+func verdict(e admin.Explanation, route directory.Route, err error) admin.Explanation {
+	if err != nil {
+		e.Fault, e.Because = err.Error(), []string{"the client hears [SYS/TEMP]: " + err.Error()}
+		if errors.Is(err, directory.ErrUnknown) {
+			e.Because = []string{"no source knows the mailbox: the client hears [AUTH], as for a wrong password"}
+		}
+		return e
+	}
+	e.Backend, e.Login, e.State = adminBackend(route.Backend), route.Login, route.State.String()
+	switch route.State {
+	case directory.Moving:
+		e.Because = []string{"the mailbox is moving: the client hears [SYS/TEMP]"}
+	case directory.Suspended:
+		e.Because = []string{"the mailbox is suspended: with the right password the client hears [SYS/PERM]"}
+	default:
+		e.Admitted = true
+	}
+	return e
+}
+
+func adminBackend(t *backend.Target) *admin.Backend {
+	return &admin.Backend{Name: t.Name, Addresses: slices.Clone(t.Addresses), Aliases: slices.Clone(t.Aliases)}
+}

@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// SessionInfo is how one session is now. What was typed as user is not in it:
+// people type passwords there.
+type SessionInfo struct {
+	ID, Listener        string
+	Client              netip.AddrPort
+	Mailbox, Backend    string // empty before a login succeeded
+	State               string // "login" or "relay"
+	TLS                 string // version; empty without
+	Since               time.Time
+	ToBackend, ToClient int64 // octets relayed so far
+}
+
+// List tells of all sessions that are open.
+func (s *Server) List() []SessionInfo {
+	s.mu.Lock()
+	open := make([]*session, 0, len(s.sessions))
+	for _, ses := range s.sessions {
+		open = append(open, ses)
+	}
+	s.mu.Unlock()
+	all := make([]SessionInfo, len(open))
+	for i, ses := range open {
+		all[i] = ses.describe()
+	}
+	return all
+}
+
+// Kick ends the sessions of these ids, without a word to their clients, and tells how many
+// there were.
+func (s *Server) Kick(ids []string) (kicked int) {
+	for _, id := range ids {
+		s.mu.Lock()
+		ses := s.sessions[id]
+		s.mu.Unlock()
+		if ses != nil {
+			ses.stop("kicked")
+			kicked++
+		}
+	}
+	return kicked
+}
+
+func (s *session) describe() SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := SessionInfo{
+		ID: s.id.session, Listener: s.id.listener, Client: s.shown.client, TLS: s.shown.tls,
+		State: "login", Since: s.accepted,
+	}
+	if s.relayed == nil {
+		return info
+	}
+	moved := s.relayed.Progress()
+	info.State, info.ToBackend, info.ToClient = "relay", moved.ToBackend, moved.ToClient
+	info.Mailbox, info.Backend = s.verdict.route.Mailbox, s.verdict.route.Backend.Name
+	return info
+}
