@@ -277,6 +277,13 @@ func TestServeReload(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	p.eventually(t, "mover", "mover on guest-02")
 
+	t.Log("sources that can't be read are refused, and the old ones serve")
+	s.write("postern.yaml", strings.ReplaceAll(read(t, s, "postern.yaml"), "mailboxes.map", "missing.map"))
+	p.signal(t, syscall.SIGHUP)
+	p.waitFor(t, "reload refused", "missing.map")
+	p.expect(t, "alice", "alice on guest-01")
+	s.configure("")
+
 	t.Log("another set of sources takes over as a whole")
 	s.write("other.map", "bob guest-02\n")
 	s.write("postern.yaml", strings.ReplaceAll(read(t, s, "postern.yaml"), "mailboxes.map", "other.map"))
