@@ -140,7 +140,7 @@ func (s *Server) reload(w *response, r *http.Request) {
 	if err := s.options.Reload(ctx); err != nil {
 		w.notes = append(w.notes, slog.Any("err", err))
 		reply(w, http.StatusUnprocessableEntity, Refusal{
-			Error: "the reload was refused, what was in force stays", Faults: faults(err),
+			Error: "what is faulty was refused, and stays as it was", Faults: faults(err),
 		})
 		return
 	}

@@ -93,7 +93,7 @@ func TestReloadCommand(t *testing.T) {
 	two.fault = errorLines("postern.yaml:1:2: colour: no such key", "postern.yaml:3:4: shape: no such key")
 	two.mu.Unlock()
 	r := postern(t, "reload", "--admin", one.socket, "--admin", two.socket)
-	r.check(t, 2, one.socket, two.socket+": the reload was refused")
+	r.check(t, 2, one.socket, two.socket+": what is faulty was refused")
 	if !strings.Contains(r.faults, "\npostern.yaml:1:2: colour: no such key\npostern.yaml:3:4: ") {
 		t.Errorf("the faults don't stand on lines of their own:\n%s", r.faults)
 	}

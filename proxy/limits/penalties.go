@@ -27,7 +27,8 @@ const (
 // it. Three kinds of clients are to be told apart:
 //
 //   - Who guesses one mailbox's password: the pair of his address and the mailbox's name
-//     has failures. Two are free; from the third on the extra delay doubles.
+//     has failures. Two are free; with the third an extra delay begins, and then doubles.
+//     (Who asks before he counts a failure, as package proxy does, makes one more free.)
 //   - Who tries one password on many mailboxes: from his address different names fail.
 //     Four are free; then each doubling of their number doubles the delay. Only
 //     different names count: one old phone with last year's password must not punish

@@ -12,10 +12,14 @@ import (
 // FetchFetchmail lets fetchmail hand each message to a delivery program that
 // writes it to a file, as it would to procmail.
 //
-// "invisible" leaves out fetchmail's own Received line, "no rewrite" the domain
-// it would put behind bare names; sslproto with nothing in it is its way to say
-// no STLS.
+// sslproto with nothing in it is its way to say no STLS.
 func FetchFetchmail(ctx context.Context, a Account) ([][]byte, error) {
+	return a.fetchmail(ctx, "sslproto ''")
+}
+
+// fetchmail runs it with options for TLS. "invisible" leaves out fetchmail's own
+// Received line, "no rewrite" the domain it would put behind bare names.
+func (a Account) fetchmail(ctx context.Context, security string) ([][]byte, error) {
 	if err := a.deliverInto("mail", ""); err != nil {
 		return nil, err
 	}
@@ -27,8 +31,8 @@ func FetchFetchmail(ctx context.Context, a Account) ([][]byte, error) {
 set no bouncemail
 poll %s protocol POP3 service %s timeout 60 no dns auth password
   user "%s" password "%s" is "%s" here
-  sslproto '' mda "sh %s" fetchall no keep no rewrite pass8bits
-`, a.Host, a.Port, a.User, a.Password, local.Username, a.path("deliver")))
+  %s mda "sh %s" fetchall no keep no rewrite pass8bits
+`, a.Host, a.Port, a.User, a.Password, local.Username, security, a.path("deliver")))
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +70,13 @@ func (a Account) withoutStrays(folder string) ([][]byte, error) {
 }
 
 // FetchMpop lets mpop, which pipelines its commands, deliver to a Maildir.
-// "received_header off" leaves out its own header.
 func FetchMpop(ctx context.Context, a Account) ([][]byte, error) {
+	return a.mpop(ctx, "auth user\ntls off")
+}
+
+// mpop runs it with settings for TLS and SASL. "received_header off" leaves out
+// its own header.
+func (a Account) mpop(ctx context.Context, security string) ([][]byte, error) {
 	if err := a.folders("new", "cur", "tmp"); err != nil {
 		return nil, err
 	}
@@ -76,14 +85,13 @@ host %s
 port %s
 user %s
 password %s
-auth user
-tls off
+%s
 timeout 60
 received_header off
 keep off
 uidls_file %s
 delivery maildir %s
-`, a.Host, a.Port, a.User, a.Password, a.path("uidls"), a.dir))
+`, a.Host, a.Port, a.User, a.Password, security, a.path("uidls"), a.dir))
 	if err != nil {
 		return nil, err
 	}
@@ -96,19 +104,24 @@ delivery maildir %s
 // getmailLine is what getmail writes before each message, whatever its settings.
 const getmailLine = "Return-Path: <unknown>\r\n"
 
-// FetchGetmail lets getmail hand each message to a delivery program, without
-// the two headers that it can be told to leave out, and takes off the one that
-// it can't.
+// FetchGetmail lets getmail hand each message to a delivery program.
+func FetchGetmail(ctx context.Context, a Account) ([][]byte, error) {
+	return a.getmail(ctx, "SimplePOP3Retriever")
+}
+
+// getmail runs it with a retriever, and further settings of that in lines of
+// their own; without the two headers that it can be told to leave out, and takes
+// off the one that it can't.
 //
 // The program sleeps before it ends: getmail begins to listen for the end of
 // its child after it has started it, and where the child was faster it waits
 // in vain for a minute and fails. Its own Maildir delivery is such a child.
-func FetchGetmail(ctx context.Context, a Account) ([][]byte, error) {
+func (a Account) getmail(ctx context.Context, retriever string) ([][]byte, error) {
 	if err := a.deliverInto("mail", "sleep 0.2"); err != nil {
 		return nil, err
 	}
 	err := a.settings("getmailrc", fmt.Sprintf(`[retriever]
-type = SimplePOP3Retriever
+type = %s
 server = %s
 port = %s
 username = %s
@@ -124,7 +137,7 @@ delete = true
 delivered_to = false
 received = false
 verbose = 0
-`, a.Host, a.Port, a.User, a.Password, a.path("deliver")))
+`, retriever, a.Host, a.Port, a.User, a.Password, a.path("deliver")))
 	if err != nil {
 		return nil, err
 	}

@@ -37,14 +37,19 @@ var poplibScript string
 // FetchPoplib runs a script on Debian's Python and its poplib; a Python that
 // somebody installed beside it may lack its certificates or be of any age.
 func FetchPoplib(ctx context.Context, a Account) ([][]byte, error) {
+	return a.poplib(ctx)
+}
+
+// poplib runs the script with further arguments.
+func (a Account) poplib(ctx context.Context, security ...string) ([][]byte, error) {
 	if err := a.folders("mail"); err != nil {
 		return nil, err
 	}
 	if err := a.settings("fetch.py", poplibScript); err != nil {
 		return nil, err
 	}
-	_, err := a.run(ctx, a.Password, "/usr/bin/python3", "-I", "fetch.py", a.Host, a.Port, a.User, "mail")
-	if err != nil {
+	args := append([]string{"-I", "fetch.py", a.Host, a.Port, a.User, "mail"}, security...)
+	if _, err := a.run(ctx, a.Password, "/usr/bin/python3", args...); err != nil {
 		return nil, err
 	}
 	return a.stored("mail")
