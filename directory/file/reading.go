@@ -108,7 +108,7 @@ func (r *reading) concerns(event fsnotify.Event) bool {
 		return false
 	}
 	moved := r.moved()
-	return moved || filepath.Base(event.Name) == filepath.Base(r.source.path)
+	return moved || event.Name == r.changes.target || filepath.Base(event.Name) == filepath.Base(r.source.path)
 }
 
 func stat(path string) fs.FileInfo {

@@ -15,6 +15,7 @@ type watch struct {
 	watcher *fsnotify.Watcher // nil: only the poll notices changes
 	events  <-chan fsnotify.Event
 	errors  <-chan error
+	target  string // what the file's path leads to, where links are in it
 	said    string // the last trouble that was logged
 }
 
@@ -39,7 +40,7 @@ func (w *watch) follow(path string) {
 	}
 	folders := []string{filepath.Dir(path)}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		folders = append(folders, filepath.Dir(target))
+		w.target, folders = target, append(folders, filepath.Dir(target))
 	}
 	for _, folder := range folders {
 		if err := w.watcher.Add(folder); err != nil {
