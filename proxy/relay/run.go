@@ -112,6 +112,10 @@ func (p *Relay) direction(d Direction) {
 	}
 }
 
+// watchful is how long a write may be blocked before it looks after the other side. Who
+// waits for a peer that reads nothing doesn't read, and would not hear of a reset.
+const watchful = 700 * time.Millisecond
+
 // write delivers data and tells whether the relay goes on. A peer that takes
 // some of it, however slowly, makes progress.
 func (p *Relay) write(d Direction, to net.Conn, data []byte) bool {
@@ -130,8 +134,11 @@ func (p *Relay) write(d Direction, to net.Conn, data []byte) bool {
 			return false
 		case p.expired():
 			return false
+		case broken(p.conns[d]):
+			p.failed(d.from())
+			return false
 		}
-		_ = to.SetWriteDeadline(p.deadline())
+		_ = to.SetWriteDeadline(time.Now().Add(watchful))
 	}
 }
 
@@ -222,9 +229,12 @@ func (p *Relay) deadline() time.Time {
 // wake sets the deadlines of all reads and writes, also those under way. What moves does
 // not move them: who times out asks the machine, and goes on if something happened since.
 func (p *Relay) wake() {
-	t := p.deadline()
+	t, soon := p.deadline(), time.Now().Add(watchful)
 	for _, c := range p.conns {
-		_ = c.SetDeadline(t)
+		_ = c.SetReadDeadline(t)
+		if resumable(c) {
+			_ = c.SetWriteDeadline(soon)
+		}
 	}
 }
 

@@ -195,6 +195,30 @@ func TestRunEndsForAClientThatReadsNothing(t *testing.T) {
 	}
 }
 
+// A reset is noticed also while the other side blocks what was on its way to it.
+func TestRunSeesAResetBehindAStalledReader(t *testing.T) {
+	for _, by := range []Side{Client, Backend} {
+		r := start(t, "", timeouts)
+		conns := [...]*net.TCPConn{r.client, r.backend}
+		flooded := make(chan struct{})
+		go func() { // until nothing more fits
+			defer close(flooded)
+			chunk := make([]byte, 1<<20)
+			for {
+				_ = conns[by].SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+				if _, err := conns[by].Write(chunk); err != nil {
+					return
+				}
+			}
+		}()
+		<-flooded
+		reset(t, conns[by])
+		if result := r.ended(t, 3*time.Second); result.By != by || result.Reason != "reset" {
+			t.Errorf("side %d: got %+v", by, result)
+		}
+	}
+}
+
 func TestRunIsTransparent(t *testing.T) {
 	r := start(t, "", timeouts)
 	data := make([]byte, 5<<20)

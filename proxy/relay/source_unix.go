@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func newSource(c net.Conn, b *Buffers) *source {
@@ -43,6 +45,25 @@ func (s *source) try(fd uintptr) bool {
 	}
 	s.buf, s.n, s.err = buf, max(n, 0), err
 	return true
+}
+
+// broken tells whether a connection was reset, without reading from it.
+func broken(c net.Conn) bool {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var faulty bool
+	_ = raw.Control(func(fd uintptr) {
+		polled := []unix.PollFd{{Fd: int32(fd)}} // POLLERR is told unasked
+		n, err := unix.Poll(polled, 0)
+		faulty = err == nil && n > 0 && polled[0].Revents&unix.POLLERR != 0
+	})
+	return faulty
 }
 
 func ignoringEINTR(fd int, p []byte) (int, error) {
