@@ -33,6 +33,8 @@ func (r *relay) session(client net.Conn, dial func() (net.Conn, error)) {
 	defer client.Close()
 	backend, err := dial()
 	if err != nil {
+		// A backend that resets at once may do so before the dial has returned.
+		_ = (&Conn{raw: client}).Reset()
 		return
 	}
 	defer backend.Close()
