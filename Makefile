@@ -39,7 +39,7 @@ quick: format vet
 
 deps:
 	@echo "== servers and clients that the tests use"
-	.ci/deps
+	@.ci/build-consul & consul=$$!; .ci/deps && wait $$consul
 
 format:
 	@echo "== gofmt"
@@ -60,7 +60,7 @@ unit:
 # The last step: its closing lines are go test's own.
 real:
 	@echo "== real mail servers and clients"
-	POSTERN_REAL=1 $(GO) test -shuffle=on -timeout 30m -run Real ./cmd/postern/...
+	POSTERN_REAL=1 $(GO) test -shuffle=on -timeout 30m -run Real ./directory/... ./backend/... ./cmd/postern/...
 
 s390x:
 	@echo "== unit tests of the pure packages on s390x (64 bits, big-endian), emulated"

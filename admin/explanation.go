@@ -28,6 +28,7 @@ type SourceAnswer struct {
 	Backend string `json:"backend,omitempty"`
 	State   string `json:"state,omitempty"`
 	Login   string `json:"login,omitempty"`
+	Says    string `json:"says,omitempty"` // why its entry leads nowhere, or why it can't answer
 }
 
 // LoginAttempt is one login to a mailbox that was decided.

@@ -16,6 +16,7 @@ type Facts struct {
 	Listeners    []Listener    `json:"listeners"`
 	Directory    []Source      `json:"directory"` // in the order in which they are asked
 	Certificates []Certificate `json:"certificates,omitempty"`
+	Forwarded    uint64        `json:"forwarded"` // logins of mailboxes that no source knows, sent on by directory.unknown
 }
 
 // Listener is an address that clients connect to.
@@ -35,6 +36,12 @@ type Source struct {
 	Failing    bool      `json:"failing"`     // its newest state does not serve
 	Held       bool      `json:"held"`        // the shrink guard is why
 	Error      string    `json:"error,omitempty"`
+	Saved      bool      `json:"saved"`              // what serves was read from disk
+	Asked      bool      `json:"asked"`              // it is asked for each mailbox; Entries are answers that are kept
+	Shadow     bool      `json:"shadow"`             // it is only compared
+	Kept       *Kept     `json:"kept,omitempty"`     // of one that is asked
+	Compared   *Shadow   `json:"compared,omitempty"` // of a shadow
+	Replica    *Replica  `json:"replica,omitempty"`  // of one whose servers are several
 }
 
 func (s Source) age(now time.Time) time.Duration {
@@ -83,7 +90,7 @@ func (f *Facts) readiness(now time.Time, open, limit int) Readiness {
 		r.Reasons = append(r.Reasons, "draining")
 	}
 	// Without the first source nobody can be located: the search stops there.
-	if len(f.Directory) == 0 || f.Directory[0].LoadedAt.IsZero() {
+	if len(f.Directory) == 0 || !f.Directory[0].loaded() {
 		r.Reasons = append(r.Reasons, "no directory state was ever loaded")
 	}
 	if limit > 0 && limit-open < spareDescriptors {
@@ -97,19 +104,6 @@ func (f *Facts) readiness(now time.Time, open, limit int) Readiness {
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r
-}
-
-func (s Source) degraded(now time.Time) []string {
-	age := s.age(now).Truncate(time.Second)
-	switch {
-	case s.LoadedAt.IsZero():
-		return []string{fmt.Sprintf("source %s was never loaded", s.Name)}
-	case s.Held:
-		return []string{fmt.Sprintf("source %s: the shrink guard holds its newest state, the one of %s ago serves", s.Name, age)}
-	case s.Failing:
-		return []string{fmt.Sprintf("source %s can't be read, its state of %s ago serves", s.Name, age)}
-	}
-	return nil
 }
 
 func (c Certificate) degraded(now time.Time) []string {

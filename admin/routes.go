@@ -28,6 +28,8 @@ var routes = []route{
 	{http.MethodDelete, "/api/v1/sessions", Helpdesk, false, (*Server).kickSelected},
 	{http.MethodDelete, "/api/v1/sessions/{id}", Helpdesk, false, (*Server).kick},
 	{http.MethodGet, "/api/v1/mailboxes/{address}", Helpdesk, false, (*Server).explain},
+	{http.MethodPost, "/api/v1/mailboxes/{address}/forget", Helpdesk, false, (*Server).forget},
+	{http.MethodPost, "/api/v1/directory/{source}/confirm", Operator, false, (*Server).confirm},
 	{http.MethodPost, "/api/v1/reload", Operator, false, (*Server).reload},
 }
 

@@ -14,9 +14,10 @@ func TestRoutesByRole(t *testing.T) {
 		"GET /livez": Viewer, "GET /readyz": Viewer, "GET /metrics": Viewer,
 		"GET /api/v1/status": Viewer, "GET /api/v1/directory": Viewer, "GET /api/v1/backends": Viewer,
 		"GET /api/v1/sessions": Helpdesk, "DELETE /api/v1/sessions": Helpdesk, "DELETE /api/v1/sessions/{id}": Helpdesk,
-		"GET /api/v1/mailboxes/{address}": Helpdesk,
-		"POST /api/v1/reload":             Operator,
-		"GET /debug/pprof/":               Operator, "GET /debug/pprof/profile": Operator,
+		"GET /api/v1/mailboxes/{address}":         Helpdesk,
+		"POST /api/v1/reload":                     Operator,
+		"POST /api/v1/mailboxes/{address}/forget": Helpdesk, "POST /api/v1/directory/{source}/confirm": Operator,
+		"GET /debug/pprof/": Operator, "GET /debug/pprof/profile": Operator,
 		"GET /debug/pprof/trace": Operator, "GET /debug/pprof/symbol": Operator,
 	}
 	probes := map[string]bool{"GET /livez": true, "GET /readyz": true, "GET /metrics": true}
@@ -28,7 +29,7 @@ func TestRoutesByRole(t *testing.T) {
 	}
 	for _, r := range all {
 		name := r.method + " " + r.path
-		path := strings.NewReplacer("{id}", "s-1", "{address}", "alice@example.com").Replace(r.path)
+		path := strings.NewReplacer("{id}", "s-1", "{address}", "alice@example.com", "{source}", "file:a.map").Replace(r.path)
 		if strings.Contains(name, "DELETE /api/v1/sessions") && !strings.Contains(name, "id") {
 			path += "?backend=guest-02"
 		}

@@ -25,6 +25,10 @@ type Options struct {
 	Explain func(ctx context.Context, address string) (Explanation, error)
 	// Reload puts the configuration file in force, or says what is wrong with it, a fault a line.
 	Reload func(context.Context) error
+	// Confirm lets serve what the shrink guard holds of a source, or returns ErrNoSource or ErrNotHeld.
+	Confirm func(source string) error
+	// Forget drops the answers that are kept of a mailbox and tells how many there were.
+	Forget func(address string) (int, error)
 	// Canonical is the form in which Sessions has a mailbox.
 	Canonical func(typed string) (string, error)
 	// Descriptors tells how many are open, and how many may be. Nil: this process's.

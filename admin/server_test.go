@@ -105,6 +105,15 @@ func (g *gateway) options(t *testing.T) Options {
 			}
 			return Explanation{Typed: address, Mailbox: strings.ToLower(address), Sources: []SourceAnswer{{Source: g.facts.Directory[0]}}}, nil
 		},
+		Confirm: func(source string) error {
+			return map[string]error{"nobody": ErrNoSource, "file:b.map": ErrNotHeld}[source]
+		},
+		Forget: func(address string) (int, error) {
+			if address == "@" {
+				return 0, errors.New("no name")
+			}
+			return 2, nil
+		},
 		Reload: func(context.Context) error {
 			g.mu.Lock()
 			defer g.mu.Unlock()

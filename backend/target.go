@@ -39,6 +39,8 @@ type Target struct {
 	Addresses []string  // HOST:PORT, several ways to one machine, tried in order; never empty
 	Aliases   []string  // further names that a directory may use
 	Login     LoginForm // what the backend gets as user name where the directory says nothing
+	Weight    int       // its share of mailboxes, against the others'; below 1 counts as 1
+	Declared  bool      // an operator wrote it down, rather than a machine that said it is here
 
 	// Capabilities are what the backend offers, where an operator knows better than
 	// the backend's CAPA: it has none but more than TOP and UIDL, or lists what

@@ -30,22 +30,6 @@ func (Mechanism) choices() []string {
 	return words(MechanismPlain, MechanismLogin, MechanismXOAuth2, MechanismOAuthBearer)
 }
 
-// SourceType is a kind of directory source.
-type SourceType string
-
-// SourceFile is a mailbox map file.
-const SourceFile SourceType = "file"
-
-func (SourceType) choices() []string { return words(SourceFile) }
-
-// Unknown says what happens to a mailbox that no source knows.
-type Unknown string
-
-// UnknownReject refuses it like a wrong password.
-const UnknownReject Unknown = "reject"
-
-func (Unknown) choices() []string { return words(UnknownReject) }
-
 // Login is what the backend gets as the user's name.
 type Login string
 

@@ -115,17 +115,20 @@ type NetworkLimit struct {
 
 // Directory says where to learn which backend owns a mailbox.
 type Directory struct {
-	DefaultDomain Domain      `yaml:"default_domain"`
-	Sources       []Source    `yaml:"sources,required"`
-	Unknown       Unknown     `yaml:"unknown" default:"reject"`
-	ShrinkGuard   ShrinkGuard `yaml:"shrink_guard"`
-}
-
-// Source is one place that knows mailboxes. Sources are asked in their order.
-type Source struct {
-	Type SourceType `yaml:"type,required"`
-	// Path is resolved: a relative one starts from the configuration file's folder.
-	Path Path `yaml:"path,required"`
+	DefaultDomain Domain `yaml:"default_domain"`
+	// State is the folder of the last good state of each source, for a start without
+	// them. Empty: none is kept. Whether the default's folder can be made is not for
+	// the default to say: ask Position whether the key was set.
+	State       Path        `yaml:"state,optional" default:"/var/lib/postern/directory"`
+	Sources     []Source    `yaml:"sources,required"`
+	Unknown     Unknown     `yaml:"unknown" default:"reject"`
+	ShrinkGuard ShrinkGuard `yaml:"shrink_guard"`
+	// Shadow are sources that are asked too, compared and counted, and never used.
+	Shadow []Source `yaml:"shadow"`
+	OnMove OnMove   `yaml:"on_move" default:"end"`
+	// Socketmap and AuthHTTP serve the directory to the rest of the mail system.
+	Socketmap []Socketmap `yaml:"socketmap"`
+	AuthHTTP  []AuthHTTP  `yaml:"auth_http"`
 }
 
 // ShrinkGuard holds back a source that loses more than Ratio of its rows at once,
@@ -152,6 +155,10 @@ type BackendSettings struct {
 	// Capabilities are those of a server that knows no CAPA. Empty: asked for, and
 	// without an answer it counts as TOP and UIDL.
 	Capabilities []Capability `yaml:"capabilities"`
+	// Weight is this backend's part of what is spread over all: unknown mailboxes by hash,
+	// new ones by `directory assign`.
+	Weight int   `yaml:"weight" default:"1" min:"1" max:"1000"`
+	Ports  Ports `yaml:"ports"`
 }
 
 // Backend is one server, with the settings it left out taken from

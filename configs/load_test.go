@@ -65,8 +65,8 @@ func TestDefaults(t *testing.T) {
 		Timeouts: Timeouts{Login: 2 * time.Minute, Handshake: 10 * time.Second, Backend: 10 * time.Second, BackendLogin: 30 * time.Second,
 			Idle: 15 * time.Minute, Linger: 30 * time.Second, Drain: 5 * time.Minute, Keepalive: time.Minute},
 		Limits:    Limits{Sessions: 10000, LoginMemory: 64 << 20, SessionsPerAddress: 200, SessionsPerMailbox: 20},
-		Directory: Directory{Unknown: "reject", ShrinkGuard: ShrinkGuard{Ratio: 0.5, Rows: 20}},
-		Backends:  Backends{Defaults: BackendSettings{Login: "mailbox", TLS: "none"}},
+		Directory: Directory{State: "/var/lib/postern/directory", Unknown: "reject", ShrinkGuard: ShrinkGuard{Ratio: 0.5, Rows: 20}, OnMove: "end"},
+		Backends:  Backends{Defaults: BackendSettings{Login: "mailbox", TLS: "none", Weight: 1, Ports: Ports{143, 25, 24}}},
 		Admin:     Admin{Socket: "/run/postern/admin.sock"},
 		Log:       Log{Level: "info", Format: "text", UnknownUsers: "hash", Client: "full"},
 	}
@@ -113,10 +113,13 @@ func TestLoadBackends(t *testing.T) {
   defaults: {login: local, capabilities: [TOP]}
   refusals: [{match: "busy", code: SYS/TEMP}]
 `)
-	local := BackendSettings{Login: LoginLocal, TLS: TLSNone, Capabilities: []Capability{CapabilityTop}}
+	local := Default().Backends.Defaults
+	local.Login, local.Capabilities = LoginLocal, []Capability{CapabilityTop}
+	typed := Default().Backends.Defaults
+	typed.Login = LoginTyped
 	want := []Backend{
 		{Name: "a", Address: []BackendAddress{"192.0.2.1:110"}, BackendSettings: local},
-		{Name: "b", Address: []BackendAddress{"[2001:db8::1]:110"}, BackendSettings: BackendSettings{LoginTyped, TLSNone, nil}},
+		{Name: "b", Address: []BackendAddress{"[2001:db8::1]:110"}, BackendSettings: typed},
 		{Name: "c", Address: []BackendAddress{"[2001:db8::2]:110", "[2001:db8::3]:1110", "pop.example.com:110"}, BackendSettings: local},
 	}
 	if !reflect.DeepEqual(c.Backends.Static, want) {

@@ -14,7 +14,16 @@ import (
 const samples = `listeners: [{address: "127.0.0.1:1110", certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}]
 tls: {certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}
 limits: {per_network: [{networks: [192.0.2.0/24], sessions: 500}]}
-directory: {sources: [{type: file, path: mailboxes.map}]}
+directory:
+  sources:
+    - {type: file, name: map, path: mailboxes.map}
+    - {type: consul, address: "127.0.0.1:8500", prefix: postern/directory, token: "${POSTERN_ANNA}"}
+    - {type: sql, driver: postgres, dsn: "${POSTERN_ANNA}", query: "SELECT backend, login FROM mailbox WHERE address = $1"}
+    - {type: ldap, urls: "ldaps://ldap1.example.com", base: "ou=people,dc=example,dc=com", filter: "(mail={address})",
+       backend: mailHost, bind_password: "${POSTERN_ANNA}"}
+    - {type: auth_http, urls: "http://127.0.0.1:9000/auth", headers: [{name: X-Auth-Key, value: "${POSTERN_ANNA}"}]}
+  socketmap: [{address: "127.0.0.1:9112"}]
+  auth_http: [{address: "127.0.0.1:9113", key: "${POSTERN_ANNA}"}]
 backends:
   static: [{name: guest-01, address: "127.0.0.11:110"}]
   refusals: [{match: "(?i)mailbox is busy", code: IN-USE}]
@@ -39,6 +48,7 @@ func TestReferenceEqualsDefaults(t *testing.T) {
 	}
 	// What is no sample is the default itself.
 	reference.Listeners, reference.Directory.Sources = nil, nil
+	reference.Directory.Socketmap, reference.Directory.AuthHTTP = nil, nil
 	reference.Backends.Static, reference.Backends.Refusals = nil, nil
 	reference.TLS.Certificates, reference.Limits.PerNetwork = nil, nil
 	reference.Admin.TLS.Certificates, reference.Admin.Tokens = nil, nil
@@ -56,7 +66,7 @@ func schema(section reflect.Type, path string) []string {
 		if !isScalar(t) && t.Kind() == reflect.Slice {
 			t = t.Elem()
 		}
-		if !isScalar(t) {
+		if !isScalar(t) && key != "directory.shadow" { // whose keys are those of sources
 			list = append(list, schema(t, key)...)
 		}
 	}

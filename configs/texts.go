@@ -24,6 +24,20 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Text is what goes to somebody else as it is, who has the rules for it.
+type Text string
+
+// UnmarshalText takes lines of printable text.
+func (t *Text) UnmarshalText(text []byte) error {
+	if len(text) == 0 || len(text) > 4096 || strings.ContainsFunc(string(text), isControl) {
+		return errors.New("want a text of 1 to 4096 octets without control characters")
+	}
+	*t = Text(text)
+	return nil
+}
+
+func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+
 // Domain is a mail domain, as it was written. Empty: none.
 type Domain string
 

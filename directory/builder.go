@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 )
 
@@ -15,13 +16,20 @@ var (
 	errTableFull = errors.New("more entries than a group can hold")
 )
 
-// Builder makes a Table. It is the one way into a table, and checks what every
-// source has to hold, so that none of them can forget it: addresses are made
+// Builder makes tables, one after the other. It is the one way into a table, and checks
+// what every source has to hold, so that none of them can forget it: addresses are made
 // canonical here, and logins are of the kind that can be sent.
+//
+// What it needs beyond the tables' own memory it keeps for the next one: a map file of
+// ten million entries is hundreds of tables, and must not leave as many half-grown ones behind.
 type Builder struct {
-	table         Table
-	numbers       map[string]uint32 // of backend values
 	defaultDomain string            // canonical, or empty
+	numbers       map[string]uint32 // of backend values
+	backends      []string          // by number; each table has the beginning that it knew
+	table         Table             // so far, but for its index and its last chunk
+	last          []byte            // the chunk that is being filled
+	tags          []uint8           // by slot; 0: free
+	slots         []uint32          // by slot: the entry's position
 	address       []byte            // scratch
 	entry         []byte            // scratch
 }
@@ -29,11 +37,7 @@ type Builder struct {
 // NewBuilder returns a builder of an empty table. The default domain, which bare names
 // get, is as Domain returns it, or empty.
 func NewBuilder(defaultDomain string) *Builder {
-	return &Builder{
-		table:         Table{seed: maphash.MakeSeed()},
-		numbers:       make(map[string]uint32),
-		defaultDomain: defaultDomain,
-	}
+	return &Builder{numbers: make(map[string]uint32), defaultDomain: defaultDomain}
 }
 
 // Add takes an entry for an address in any form, or for @domain. It keeps neither
@@ -52,35 +56,56 @@ func (b *Builder) Add(address []byte, v Value) (err error) {
 	return b.insert(v)
 }
 
-// Build returns the table. The builder is spent.
+// Build returns the table of what was added since the last Build.
 func (b *Builder) Build() *Table {
-	t := b.table
-	if last := len(t.chunks) - 1; last >= 0 { // a group may be small, and there may be thousands
-		t.chunks[last] = append(make([]byte, 0, len(t.chunks[last])), t.chunks[last]...)
+	t := &Table{
+		chunks: slices.Clone(b.table.chunks), backends: b.backends[:len(b.backends):len(b.backends)],
+		entries: b.table.entries,
 	}
-	*b = Builder{}
-	return &t
+	if len(b.last) > 0 { // a group may be small, and there may be thousands
+		t.chunks = append(t.chunks, append(make([]byte, 0, len(b.last)), b.last...))
+		t.build()
+	}
+	clear(b.tags)
+	clear(b.table.chunks)
+	b.table.chunks, b.table.entries, b.last = b.table.chunks[:0], 0, b.last[:0]
+	return t
 }
 
 func (b *Builder) insert(v Value) error {
-	t := &b.table
-	if (t.entries+1)*4 > len(t.slots)*3 { // fuller, and misses probe long
+	if (b.table.entries+1)*4 > len(b.slots)*3 {
 		b.grow()
 	}
-	hash := maphash.Bytes(t.seed, b.address)
-	slot, tag := t.place(hash)
-	for ; t.tags[slot] != 0; slot = (slot + 1) & (len(t.slots) - 1) {
-		if t.tags[slot] == tag && string(t.at(t.slots[slot]).address) == string(b.address) {
-			return fmt.Errorf("%s: %w", b.address, ErrDuplicate)
-		}
+	slot, tag := b.search(b.address)
+	if b.tags[slot] != 0 {
+		return fmt.Errorf("%s: %w", b.address, ErrDuplicate)
 	}
 	position, ok := b.store(v)
 	if !ok {
 		return errTableFull
 	}
-	t.tags[slot], t.slots[slot] = tag, position
-	t.entries++
+	b.tags[slot], b.slots[slot] = tag, position
+	b.table.entries++
 	return nil
+}
+
+// search returns an address's slot, which is free if there is none, and its tag, which is never 0.
+func (b *Builder) search(address []byte) (slot int, tag uint8) {
+	hash := maphash.Bytes(seed, address)
+	tag = uint8(hash) | 0x80
+	slot = slotOf(hash, len(b.slots))
+	for b.tags[slot] != 0 && (b.tags[slot] != tag || string(b.at(b.slots[slot]).address) != string(address)) {
+		slot = nextSlot(slot, len(b.slots))
+	}
+	return slot, tag
+}
+
+// at reads an entry also from the chunk that is being filled.
+func (b *Builder) at(position uint32) packed {
+	if chunk := int(position >> chunkBits); chunk == len(b.table.chunks) {
+		return unpack(b.last[position&(chunkSize-1):])
+	}
+	return b.table.at(position)
 }
 
 // store appends the entry's text and returns its position.
@@ -88,24 +113,21 @@ func (b *Builder) store(v Value) (position uint32, ok bool) {
 	number, known := b.numbers[v.Backend]
 	if !known {
 		value := strings.Clone(v.Backend) // it may be a piece of a whole file
-		number = uint32(len(b.table.backends))
-		b.table.backends = append(b.table.backends, value)
+		number = uint32(len(b.backends))
+		b.backends = append(b.backends, value)
 		b.numbers[value] = number
 	}
 	b.entry = appendPacked(b.entry[:0], b.address, number, v)
 	t := &b.table
-	last := len(t.chunks) - 1
-	if last < 0 || len(t.chunks[last])+len(b.entry) > chunkSize {
-		if last++; last == maxChunks {
+	if len(b.last)+len(b.entry) > chunkSize {
+		if len(t.chunks) == maxChunks-1 {
 			return 0, false
 		}
-		t.chunks = append(t.chunks, nil)
-		if last > 0 {
-			t.chunks[last] = make([]byte, 0, chunkSize)
-		}
+		t.chunks = append(t.chunks, b.last)
+		b.last = make([]byte, 0, chunkSize)
 	}
-	position = uint32(last<<chunkBits | len(t.chunks[last]))
-	t.chunks[last] = append(t.chunks[last], b.entry...)
+	position = uint32(len(t.chunks)<<chunkBits | len(b.last))
+	b.last = append(b.last, b.entry...)
 	return position, true
 }
 
@@ -121,18 +143,11 @@ func appendPacked(dst, address []byte, backend uint32, v Value) []byte {
 
 // grow doubles the index. The text is read in order, which costs little.
 func (b *Builder) grow() {
-	t := &b.table
-	size := max(8, 2*len(t.slots))
-	t.tags, t.slots = make([]uint8, size), make([]uint32, size)
-	for number, chunk := range t.chunks {
-		for start := 0; start < len(chunk); {
-			e := unpack(chunk[start:])
-			slot, tag := t.place(maphash.Bytes(t.seed, e.address))
-			for t.tags[slot] != 0 {
-				slot = (slot + 1) & (size - 1)
-			}
-			t.tags[slot], t.slots[slot] = tag, uint32(number<<chunkBits|start)
-			start += e.size
-		}
+	size := max(8, 2*len(b.slots))
+	b.tags, b.slots = make([]uint8, size), make([]uint32, size)
+	text := Table{chunks: append(b.table.chunks, b.last)}
+	for e, position := range text.positions() {
+		slot, tag := b.search(e.address)
+		b.tags[slot], b.slots[slot] = tag, position
 	}
 }

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -19,12 +18,9 @@ type Options struct {
 	ShrinkGuard   ShrinkGuard
 	Logger        *slog.Logger  // one record for each change of a source's state
 	Sources       []NamedSource // asked in this order
-}
-
-// NamedSource is a source as logs, routes and the operator call it.
-type NamedSource struct {
-	Name   string // unique
-	Source Source
+	Shadow        []NamedSource // asked too, compared and counted, and never used; no Judge
+	Unknown       Unknown       // what becomes of a mailbox that no source knows
+	State         string        // a folder for the last good state; empty: none is kept
 }
 
 // Directory knows who owns which mailbox. All methods may be called at any time
@@ -33,25 +29,33 @@ type Directory struct {
 	defaultDomain string
 	guard         ShrinkGuard
 	log           *slog.Logger
-	followers     []*follower // by the sources' order
+	state         string      // folder
+	places        []*place    // in the order of search
+	shadows       []*shadow   // beside it
+	followers     []*follower // of the places and shadows that are followed
 	db            *memdb.MemDB
 	current       atomic.Pointer[snapshot]
+	policy        policy
+	changed       chan struct{}
 
 	// mu makes a commit and the snapshot made from it one step.
 	mu       sync.Mutex
-	ready    []bool // by the sources' order
+	ready    []bool // by the followers' order
 	fallback Fallback
 	own      map[netip.AddrPort]*backend.Target // made from the fallback, so that one address is one backend
 }
 
 // New returns a directory that knows nothing yet: Run fills it. The backends come
-// by SetBackends, before or after.
+// by SetBackends, before or after. Resolvers and Judges are the directory's from then on, which closes
+// them when Run ends; after an error they stay the caller's.
 func New(o Options) (*Directory, error) {
 	db, err := newDB()
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{guard: o.ShrinkGuard, log: o.Logger, db: db, ready: make([]bool, len(o.Sources))}
+	d := &Directory{
+		guard: o.ShrinkGuard, log: o.Logger, db: db, state: o.State, changed: make(chan struct{}, 1), policy: policy{Unknown: o.Unknown},
+	}
 	if o.DefaultDomain != "" {
 		if d.defaultDomain, err = Domain(o.DefaultDomain); err != nil {
 			return nil, fmt.Errorf("default domain %q: %w", o.DefaultDomain, err)
@@ -60,35 +64,26 @@ func New(o Options) (*Directory, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
-	first := &snapshot{}
-	names := make(map[string]bool)
-	for i, source := range o.Sources {
-		if source.Name == "" || names[source.Name] {
-			return nil, fmt.Errorf("source %q: every source needs a name of its own", source.Name)
-		}
-		names[source.Name] = true
-		d.followers = append(d.followers, newFollower(d, uint32(i), source))
-		first.sources = append(first.sources, sourceView{name: source.Name})
+	if err := d.addSources(o); err != nil {
+		return nil, err
 	}
+	first := &snapshot{}
+	for _, f := range d.followers {
+		first.sources = append(first.sources, sourceView{name: f.name})
+	}
+	d.ready = make([]bool, len(d.followers))
 	d.current.Store(first)
 	return d, nil
 }
 
-// Locate answers who owns the mailbox that a client named. It reads one snapshot
-// and waits for nothing; the context is for sources that have to be asked.
-//
-// ErrUnknown means that there is no such mailbox. Any other error is for an
-// operator: ErrNotReady, ErrLogin or a *NoBackendError.
-func (d *Directory) Locate(_ context.Context, q Query) (Route, error) {
-	domain := q.DefaultDomain
-	if domain == "" {
-		domain = d.defaultDomain
+// Changed tells that something of what Standing says may be different now. One signal may stand for many changes.
+func (d *Directory) Changed() <-chan struct{} { return d.changed }
+
+func (d *Directory) signal() {
+	select {
+	case d.changed <- struct{}{}:
+	default:
 	}
-	mailbox, err := Canonical(q.User, domain)
-	if err != nil {
-		return Route{}, ErrUnknown
-	}
-	return d.current.Load().locate(mailbox, q.User)
 }
 
 // SetBackends replaces the backends by which entries are resolved, in one step with
@@ -100,8 +95,12 @@ func (d *Directory) SetBackends(targets []backend.Target, fallback Fallback) err
 		return err
 	}
 	rows := make([]*backendRow, len(targets))
+	var declared []*backend.Target
 	for i, target := range targets {
 		rows[i] = &backendRow{Name: target.Name, Keys: keys[i], Target: &target}
+		if target.Declared {
+			declared = append(declared, &target)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,10 +114,12 @@ func (d *Directory) SetBackends(targets []backend.Target, fallback Fallback) err
 		return err
 	}
 	txn.Commit()
+	d.policy.declare(declared)
+	d.signal()
 	return nil
 }
 
-// replace makes a source's groups those given. The source is ready from then on.
+// replace makes a follower's groups those given. Its source is ready from then on.
 func (d *Directory) replace(order uint32, groups map[string]*Table) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -132,6 +133,7 @@ func (d *Directory) replace(order uint32, groups map[string]*Table) error {
 		return err
 	}
 	txn.Commit()
+	d.signal()
 	return nil
 }
 
@@ -152,10 +154,21 @@ func (d *Directory) match(txn *memdb.Txn, value string) (*backend.Target, error)
 	return d.own[at], nil
 }
 
-// Knows tells whether an entry's backend value names a backend.
-func (d *Directory) Knows(value string) bool {
+// target finds the backend that a value names outside a commit, or nil. Only a value that no configured backend
+// has waits for the lock.
+func (d *Directory) target(value string) (*backend.Target, error) {
+	txn := d.db.Txn(false)
+	target, err := backendByKey(txn, backendKey(value))
+	if target != nil || err != nil {
+		return target, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	target, err := d.match(d.db.Txn(false), value)
+	return d.match(d.db.Txn(false), value)
+}
+
+// Knows tells whether an entry's backend value names a backend.
+func (d *Directory) Knows(value string) bool {
+	target, err := d.target(value)
 	return err == nil && target != nil
 }

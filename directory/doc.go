@@ -10,6 +10,11 @@
 // whole, with the mailboxes packed into an immutable [Table]; and backends. A commit
 // builds the next snapshot from both and publishes it by one atomic pointer.
 //
+// A source that is asked, a [Resolver], stands behind package cache, so that most sessions wait for nobody; a
+// [Judge] comes last and is asked for each login. Beside them stand the policy for mailboxes
+// that no source knows (policy.go) and shadows, which are compared and never used (shadow.go). What serves
+// is kept on disk by package state for a start without any source (save.go).
+//
 // How a source gets its data is the business of the packages below this one;
 // source.go has their contract and directorytest proves it. Whether a backend is
 // up, and how to log in there, belongs to package backend; what a client hears, to the proxy.

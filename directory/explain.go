@@ -1,40 +1,59 @@
 package directory
 
 import (
+	"context"
 	"errors"
+	"time"
 )
 
 // Answer is what one source says of a mailbox.
 type Answer struct {
-	Source string
-	Known  bool // it has an entry for the mailbox
-	Route  Route
-	Err    error // why its entry leads nowhere
+	Source  string
+	Known   bool // it has an entry for the mailbox
+	Route   Route
+	Err     error     // why its entry leads nowhere, or why it can't answer
+	AskedAt time.Time // when one that is asked said so, be it that it has nothing; zero: it is followed
 }
 
-// Explain makes a name canonical and asks every source for it, in their order; the first
-// that knows the mailbox is the one that Locate obeys. An error means that
+// Answers makes a name canonical and asks every source for it, in their order, and the policy for unknown
+// mailboxes last, where there is one. The first that knows the mailbox or
+// can't answer is the one that Locate obeys. A Judge says ErrNeedsPassword. An error means that
 // the name is none.
-func (d *Directory) Explain(q Query) (mailbox string, answers []Answer, err error) {
-	domain := q.DefaultDomain
-	if domain == "" {
-		domain = d.defaultDomain
-	}
-	mailbox, err = Canonical(q.User, domain)
+func (d *Directory) Answers(ctx context.Context, q Query) (mailbox string, answers []Answer, err error) {
+	mailbox, err = d.canonical(q)
 	if err != nil {
 		return "", nil, err
 	}
-	for _, source := range d.current.Load().sources {
-		alone := snapshot{sources: []sourceView{source}}
-		route, err := alone.locate(mailbox, q.User)
-		answer := Answer{Source: source.name, Known: err == nil, Route: route}
-		if !errors.Is(err, ErrUnknown) {
-			answer.Err = err
+	s := d.current.Load()
+	for _, p := range d.places {
+		var route Route
+		switch {
+		case p.follower != nil:
+			route, err = s.sources[p.follower.order].locate(mailbox, q.User)
+		case p.asked != nil:
+			route, err = p.asked.locate(ctx, mailbox, q)
+		default:
+			err = ErrNeedsPassword
 		}
-		if noBackend := new(NoBackendError); errors.As(err, &noBackend) || errors.Is(err, ErrLogin) {
-			answer.Known = true
-		}
-		answers = append(answers, answer)
+		answers = append(answers, answer(p.name, route, err))
+	}
+	if d.policy.Policy != Reject {
+		route, err := d.unknown(mailbox, q.User, false)
+		answers = append(answers, answer(PolicySource, route, err))
 	}
 	return mailbox, answers, nil
+}
+
+func answer(source string, route Route, err error) Answer {
+	a := Answer{Source: source, Known: err == nil, Route: route, AskedAt: route.AskedAt}
+	if err != nil {
+		a.Route = Route{}
+	}
+	if !errors.Is(err, ErrUnknown) {
+		a.Err = err
+	}
+	if _, homeless := errors.AsType[*NoBackendError](err); homeless || errors.Is(err, ErrLogin) {
+		a.Known = true
+	}
+	return a
 }

@@ -21,7 +21,7 @@ func TestExplainAsksEverySource(t *testing.T) {
 		{"x@example.org", "x@example.org", [2]bool{true, false}},
 		{"nobody", "nobody@example.com", [2]bool{}},
 	} {
-		mailbox, answers, err := d.Explain(Query{User: tt.typed})
+		mailbox, answers, err := d.Answers(t.Context(), Query{User: tt.typed})
 		if err != nil || mailbox != tt.mailbox || len(answers) != 2 {
 			t.Fatalf("%s: %q, %d answers, %v", tt.typed, mailbox, len(answers), err)
 		}
@@ -31,10 +31,10 @@ func TestExplainAsksEverySource(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := d.Explain(Query{User: "@example.org"}); err == nil {
+	if _, _, err := d.Answers(t.Context(), Query{User: "@example.org"}); err == nil {
 		t.Error("a name without a local part is explained")
 	}
-	_, answers, _ := d.Explain(Query{User: "bob"})
+	_, answers, _ := d.Answers(t.Context(), Query{User: "bob"})
 	if !errors.As(answers[1].Err, new(*NoBackendError)) {
 		t.Errorf("bob's entry leads nowhere: %v", answers[1].Err)
 	}

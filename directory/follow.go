@@ -27,92 +27,37 @@ type follower struct {
 	name   string
 	source Source
 
+	saver *saver
+
 	requests chan chan error // of Reload: look now, and say what came of it
+	confirms chan chan error // of Confirm: what is held may serve
 	first    chan struct{}   // closed at the source's first word
 	stopped  chan struct{}   // closed at run's end
 
-	// Of run's goroutine only.
+	// Of run's goroutine only. The maps are never changed, only replaced.
 	wanted   map[string]*Table // what the source says, by group
 	serving  map[string]*Table // what Locate sees: wanted, but for a held loss
+	tried    bool              // what was saved was looked for
 	waiting  chan error        // the request that the source has to answer
 	asked    bool              // it was handed to the source
 	lastFail string
 
 	mu     sync.Mutex
 	status SourceStatus
-}
-
-// SourceStatus is how a source stands.
-type SourceStatus struct {
-	Name     string
-	Entries  int       // that serve
-	LoadedAt time.Time // when they came; zero: never
-	Err      error     // why the source's newest state does not serve; nil: it does
-	Held     bool      // the shrink guard is why
+	saved  map[string]*Table // serving, for the saver
 }
 
 func newFollower(d *Directory, order uint32, s NamedSource) *follower {
-	return &follower{
+	f := &follower{
 		dir: d, order: order, name: s.Name, source: s.Source,
 		requests: make(chan chan error),
+		confirms: make(chan chan error),
 		first:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		status:   SourceStatus{Name: s.Name},
 	}
-}
-
-// Run follows all sources until ctx is done, and returns when they have ended.
-// It is called once.
-func (d *Directory) Run(ctx context.Context) {
-	var running sync.WaitGroup
-	for _, f := range d.followers {
-		running.Go(func() { f.run(ctx) })
-	}
-	running.Wait()
-}
-
-// Load waits, while Run runs, until each source has spoken for the first time, and
-// returns what is wrong with those that could not be read.
-func (d *Directory) Load(ctx context.Context) error {
-	var faults []error
-	for _, f := range d.followers {
-		select {
-		case <-f.first:
-			faults = append(faults, f.Status().Err)
-		case <-ctx.Done():
-			return errors.Join(append(faults, fmt.Errorf("loading source %s: %w", f.name, ctx.Err()))...)
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// Reload has each source look now, while Run runs, and returns when what they found serves.
-// A source with a fault keeps its last good state and does not hold back the
-// others; the error has the faults of all.
-func (d *Directory) Reload(ctx context.Context) error {
-	faults := make([]error, len(d.followers))
-	var asking sync.WaitGroup
-	for i, f := range d.followers {
-		asking.Go(func() { faults[i] = f.reload(ctx) })
-	}
-	asking.Wait()
-	return errors.Join(faults...)
-}
-
-// Status tells how each source stands, in the configured order.
-func (d *Directory) Status() []SourceStatus {
-	all := make([]SourceStatus, len(d.followers))
-	for i, f := range d.followers {
-		all[i] = f.Status()
-	}
-	return all
-}
-
-// Status tells how the source stands.
-func (f *follower) Status() SourceStatus {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.status
+	f.saver = newSaver(d, s, followedSaves, f.write)
+	return f
 }
 
 func (f *follower) reload(ctx context.Context) error {
@@ -149,13 +94,26 @@ func (f *follower) run(ctx context.Context) {
 		if time.Since(began) > maxPause {
 			pause = firstPause
 		}
+		f.rest(ctx, pause/2+rand.N(pause)) // many gateways must not come back as one
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// rest waits before the source is started again.
+func (f *follower) rest(ctx context.Context, pause time.Duration) {
+	over := time.After(pause)
+	for {
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause)): // many gateways must not come back as one
+			return
+		case <-over:
+			return
 		case f.waiting = <-f.requests:
 			f.asked = true // the start itself is the look
+			return
+		case answer := <-f.confirms:
+			answer <- f.confirm()
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 
@@ -188,6 +146,8 @@ func (f *follower) follow(ctx context.Context) error {
 			f.take(u, everything)
 			everything = everything && u.Err != nil
 		case f.waiting = <-requests:
+		case answer := <-f.confirms:
+			answer <- f.confirm()
 		case ask <- struct{}{}:
 			f.asked = true
 		case err := <-ended:
@@ -239,11 +199,17 @@ func (f *follower) merge(u Update, everything bool) error {
 	if f.serving != nil && maps.Equal(f.serving, wanted) {
 		return nil
 	}
-	if err := f.dir.replace(f.order, wanted); err != nil {
+	return f.serve(wanted)
+}
+
+// serve makes groups what Locate sees.
+func (f *follower) serve(groups map[string]*Table) error {
+	if err := f.dir.replace(f.order, groups); err != nil {
 		return fmt.Errorf("source %s: %w", f.name, err)
 	}
-	f.serving = wanted
-	f.loaded(entries(wanted))
+	f.serving = groups
+	f.loaded(groups, time.Now(), false)
+	f.saver.note()
 	return nil
 }
 

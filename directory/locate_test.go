@@ -16,7 +16,7 @@ func serve(t testing.TB, defaultDomain string, targets []backend.Target, sources
 	t.Helper()
 	o := Options{DefaultDomain: defaultDomain}
 	for i := range sources {
-		o.Sources = append(o.Sources, NamedSource{Name: string(rune('a' + i))})
+		o.Sources = append(o.Sources, NamedSource{Name: string(rune('a' + i)), Source: newTold()})
 	}
 	d, err := New(o)
 	if err != nil {

@@ -3,15 +3,24 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"postern/backend"
+	"postern/pop3"
 )
 
 // Query is what a client typed, and where.
 type Query struct {
 	User          string
 	DefaultDomain string // the listener's, as Domain returns it; empty: the directory's
+
+	Login  *Login // what a Judge is told; nil: nobody logs in, and a Judge isn't asked
+	Fresh  bool   // no kept answer older than FreshAge will do: the last one led to a refusal
+	Strict bool   // the policy for unknown mailboxes is left out: only what sources say counts
 }
+
+// FreshAge is how old a kept answer may be for a Query that is Fresh.
+const FreshAge = 5 * time.Second
 
 // State says whether a mailbox may be opened now.
 type State uint8
@@ -44,12 +53,18 @@ type Route struct {
 	Login   string // what the backend gets as user name, templates and forms applied
 	State   State
 	Backend *backend.Target // shared by many routes; nobody changes it
-	Source  string          // which source answered
-	Entry   string          // what matched: the mailbox itself, or @ and its domain
+	Source  string          // which source answered; PolicySource: none did
+	Entry   string          // what matched: the mailbox itself, or @ and its domain; empty by policy
+
+	AskedAt  time.Time   // when a source that is asked said so; zero: it is followed
+	Password pop3.Secret // what a Judge wants the backend to get in place of the client's; usually empty
 }
 
+// PolicySource is the source of a route that no source knows, but the policy for unknown mailboxes.
+const PolicySource = "unknown"
+
 // Why a mailbox has no route. Only ErrUnknown is the user's mistake; the proxy
-// answers it like a wrong password. Every other error of Locate is temporary for
+// answers it like a wrong password. A *RefusalError is a Judge's word on the password. Every other error of Locate is temporary for
 // the user and an operator's to mend: telling a mail client that its password is wrong would
 // make it throw the password away.
 var (
@@ -60,16 +75,21 @@ var (
 	ErrNotReady = errors.New("a source was never loaded")
 	// ErrLogin: what the backend would get as user name is empty or too long.
 	ErrLogin = errors.New("no user name for the backend")
+	// ErrNeedsPassword: the source that comes next judges passwords, and there is none.
+	ErrNeedsPassword = errors.New("it is asked only with a password")
 )
 
 // NoBackendError says that a mailbox's entry names a backend that is not configured.
 type NoBackendError struct {
 	Mailbox string
-	Entry   string // what matched: the mailbox itself, or @ and its domain
+	Entry   string // what matched: the mailbox itself, or @ and its domain; empty by policy
 	Backend string // as the entry spells it
 	Source  string
 }
 
 func (e *NoBackendError) Error() string {
+	if e.Entry == "" {
+		return fmt.Sprintf("backend %q of the policy for unknown mailboxes is not configured", e.Backend)
+	}
 	return fmt.Sprintf("entry %s: backend %q of %s is not configured", e.Entry, e.Backend, e.Source)
 }

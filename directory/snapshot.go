@@ -2,6 +2,8 @@ package directory
 
 import (
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-memdb"
@@ -15,60 +17,48 @@ type snapshot struct{ sources []sourceView } // in the configured order
 
 type sourceView struct {
 	name   string
-	ready  bool // its first load has happened
-	groups []*groupView
+	ready  bool         // its first load has happened
+	groups []*groupView // by their names' order
+	// Of a source with more than fewGroups groups:
+	index    *index
+	numbered []*groupView // by the numbers in the index; nil: free
 }
+
+// fewGroups are searched one by one faster than an index is.
+const fewGroups = 4
 
 // groupView is a group's table with its backend values resolved. There are a few
 // hundred values for millions of entries, so a lookup only takes one by its number.
 type groupView struct {
+	name     string
+	number   int // in the source's index
 	table    *Table
 	backends []*backend.Target // by the table's numbers; nil: no such backend
 }
 
-// locate looks a canonical mailbox up. An earlier source wins over a later one in
-// whatever it says; within a source the mailbox's own entry wins over its domain's.
-func (s *snapshot) locate(mailbox, typed string) (Route, error) {
-	domain := ""
-	if at := strings.LastIndexByte(mailbox, '@'); at >= 0 {
-		domain = mailbox[at:]
-	}
-	for i := range s.sources {
-		source := &s.sources[i]
-		if !source.ready {
-			return Route{}, fmt.Errorf("source %s: %w", source.name, ErrNotReady)
-		}
-		for _, entry := range [...]string{mailbox, domain} {
-			if group, e, ok := source.find(entry); ok {
-				return group.route(e, Route{Mailbox: mailbox, Source: source.name, Entry: entry}, typed)
+// find looks for an entry. Where several groups have it, the first by name answers.
+func (s *sourceView) find(entry string) (*groupView, packed, bool) {
+	hash := maphash.String(seed, entry)
+	if s.index == nil {
+		for _, group := range s.groups {
+			if e, ok := findHashed(group.table, entry, hash); ok {
+				return group, e, true
 			}
 		}
+		return nil, packed{}, false
 	}
-	return Route{}, ErrUnknown
-}
-
-// find asks the source's groups by their names' order.
-func (s *sourceView) find(entry string) (*groupView, packed, bool) {
-	for _, group := range s.groups {
-		if e, ok := group.table.find(entry); ok {
-			return group, e, true
+	var first *groupView
+	var found packed
+	for number := range s.index.groups(hash) {
+		group := s.numbered[number]
+		if first != nil && first.name <= group.name {
+			continue
+		}
+		if e, ok := findHashed(group.table, entry, hash); ok {
+			first, found = group, e
 		}
 	}
-	return nil, packed{}, false
-}
-
-// route completes an answer from the entry that was found.
-func (g *groupView) route(e packed, r Route, typed string) (Route, error) {
-	r.State, r.Backend = e.state, g.backends[e.backend]
-	if r.Backend == nil {
-		return Route{}, &NoBackendError{Mailbox: r.Mailbox, Entry: r.Entry, Backend: g.table.backends[e.backend], Source: r.Source}
-	}
-	login, err := loginName(e.login, r.Backend.Login, r.Mailbox, typed)
-	if err != nil {
-		return Route{}, err
-	}
-	r.Login = login
-	return r, nil
+	return first, found, first != nil
 }
 
 // publish makes the next snapshot from what txn holds and lets Locate see it. Views of
@@ -79,43 +69,77 @@ func (d *Directory) publish(txn *memdb.Txn, sameBackends bool) error {
 		return err
 	}
 	next := &snapshot{sources: make([]sourceView, len(d.followers))}
-	kept := make(map[*Table]*groupView)
+	resolve := resolution{dir: d, txn: txn, targets: make(map[string]*backend.Target), lists: make(map[*string][]*backend.Target)}
 	for i, f := range d.followers {
-		next.sources[i] = sourceView{name: f.name, ready: d.ready[i]}
-		if sameBackends {
-			for _, view := range d.current.Load().sources[i].groups {
-				kept[view.table] = view
-			}
+		of := 0
+		for of < len(rows) && rows[of].Order == f.order {
+			of++
 		}
-	}
-	resolved := make(map[string]*backend.Target)
-	for _, row := range rows {
-		view := kept[row.Table]
-		if view == nil {
-			if view, err = d.resolve(txn, row.Table, resolved); err != nil {
-				return err
-			}
+		last := &d.current.Load().sources[i]
+		view := sourceView{name: f.name, ready: d.ready[i]}
+		if view.groups, err = last.next(rows[:of], sameBackends, &resolve); err != nil {
+			return fmt.Errorf("source %s: %w", f.name, err)
 		}
-		source := &next.sources[row.Order]
-		source.groups = append(source.groups, view)
+		if err := view.number(last); err != nil {
+			return fmt.Errorf("source %s: %w", f.name, err)
+		}
+		next.sources[i], rows = view, rows[of:]
 	}
 	d.current.Store(next)
 	return nil
 }
 
-// resolve finds the backends that a table names. What was found before is in resolved.
-func (d *Directory) resolve(txn *memdb.Txn, table *Table, resolved map[string]*backend.Target) (*groupView, error) {
-	view := &groupView{table: table, backends: make([]*backend.Target, len(table.backends))}
-	for number, value := range table.backends {
-		target, seen := resolved[value]
+// next returns the views of a source's groups, those from before where they are still true.
+func (s *sourceView) next(rows []*groupRow, sameBackends bool, resolve *resolution) ([]*groupView, error) {
+	groups := make([]*groupView, len(rows))
+	for i, row := range rows {
+		if at, ok := s.group(row.Name); ok && sameBackends && s.groups[at].table == row.Table {
+			groups[i] = s.groups[at]
+			continue
+		}
+		backends, err := resolve.list(row.Table.backends)
+		if err != nil {
+			return nil, err
+		}
+		groups[i] = &groupView{name: row.Name, table: row.Table, backends: backends}
+	}
+	return groups, nil
+}
+
+// group returns the place of a group by its name.
+func (s *sourceView) group(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.groups, name, func(g *groupView, name string) int { return strings.Compare(g.name, name) })
+}
+
+// resolution finds the backends that tables name, each value and each list once: tables of one
+// builder share their list, and so keep a lookup's targets in the processor's cache.
+type resolution struct {
+	dir     *Directory
+	txn     *memdb.Txn
+	targets map[string]*backend.Target
+	lists   map[*string][]*backend.Target // by a list's first value
+}
+
+func (r *resolution) list(values []string) ([]*backend.Target, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	list := r.lists[&values[0]]
+	if len(list) >= len(values) {
+		return list[:len(values)], nil
+	}
+	list = make([]*backend.Target, len(values))
+	for number, value := range values {
+		target, seen := r.targets[value]
 		if !seen {
 			var err error
-			if target, err = d.match(txn, value); err != nil {
+			if target, err = r.dir.match(r.txn, value); err != nil {
 				return nil, err
 			}
-			resolved[value] = target
+			r.targets[value] = target
 		}
-		view.backends[number] = target
+		list[number] = target
 	}
-	return view, nil
+	r.lists[&values[0]] = list
+	return list, nil
 }

@@ -4,7 +4,12 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"iter"
+	"math/bits"
 )
+
+// seed is the process's own: nobody can choose names that collide. All tables share it, so
+// that a lookup hashes once, whatever it asks.
+var seed = maphash.MakeSeed()
 
 // Value is what an entry says about its address.
 type Value struct {
@@ -18,13 +23,12 @@ type Value struct {
 //
 // A site may have ten million mailboxes, and a map or a database row costs
 // several times the address itself. So the entries' text is packed into chunks,
-// and an index of open addressing tells where an entry begins: about seven octets
-// for each above its address. An octet of the hash beside each slot keeps a
-// probe from touching the text, which is a cache miss, for a wrong entry.
+// and an index of open addressing tells where an entry begins: less than nine octets
+// for each above its address. What a slot's position leaves of its 32 bits holds a piece of the
+// hash, which keeps a probe from touching the text of a wrong entry: that is a cache miss.
 type Table struct {
-	seed     maphash.Seed // one for each table: nobody can choose names that collide
-	tags     []uint8      // by slot; 0: free
-	slots    []uint32     // by slot: the entry's position
+	slots    []uint32 // 0: free; else a tag, and below it 1 + the entry's position
+	tagged   uint     // the tags' place in a slot
 	chunks   [][]byte
 	backends []string // by number, each value once
 	entries  int
@@ -74,25 +78,77 @@ func (t *Table) at(position uint32) packed {
 
 // find looks a canonical address up, without allocating.
 func (t *Table) find(address string) (packed, bool) {
-	if t.entries == 0 {
+	return findHashed(t, address, maphash.String(seed, address))
+}
+
+// findHashed does so for an address with this hash.
+func findHashed[A string | []byte](t *Table, address A, hash uint64) (packed, bool) {
+	if t.Len() == 0 {
 		return packed{}, false
 	}
-	slot, tag := t.place(maphash.String(t.seed, address))
-	for ; t.tags[slot] != 0; slot = (slot + 1) & (len(t.slots) - 1) {
-		if t.tags[slot] != tag {
+	tag := tagOf(hash, t.tagged)
+	for at := slotOf(hash, len(t.slots)); t.slots[at] != 0; at = nextSlot(at, len(t.slots)) {
+		if t.slots[at]>>t.tagged<<t.tagged != tag {
 			continue
 		}
-		if e := t.at(t.slots[slot]); string(e.address) == address {
+		if e := t.at(t.slots[at] - tag - 1); string(e.address) == string(address) {
 			return e, true
 		}
 	}
 	return packed{}, false
 }
 
-// place tells where the search for a hash begins, and its tag, which is never 0.
-// The number of slots is a power of two.
-func (t *Table) place(hash uint64) (slot int, tag uint8) {
-	return int(hash & uint64(len(t.slots)-1)), uint8(hash>>56) | 0x80
+// has tells whether there is an entry for a canonical address.
+func (t *Table) has(address []byte) bool {
+	_, ok := findHashed(t, address, maphash.Bytes(seed, address))
+	return ok
+}
+
+// slotOf tells at which slot the search for a hash begins: the hash's high bits, spread
+// over a number of slots that need not be a power of two, so that no table is larger than it must be.
+func slotOf(hash uint64, slots int) int {
+	high, _ := bits.Mul64(hash, uint64(slots))
+	return int(high)
+}
+
+func nextSlot(slot, slots int) int {
+	if slot++; slot == slots {
+		return 0
+	}
+	return slot
+}
+
+// tagOf takes bits that have no part in the place.
+func tagOf(hash uint64, place uint) uint32 { return uint32(hash) >> place << place }
+
+// build makes the table's index, of the size that it needs: fuller, and misses probe long.
+func (t *Table) build() {
+	t.slots = make([]uint32, t.entries+t.entries/3+1)
+	last := len(t.chunks) - 1
+	t.tagged = uint(bits.Len(uint(last<<chunkBits | len(t.chunks[last]))))
+	for e, position := range t.positions() {
+		hash := maphash.Bytes(seed, e.address)
+		at := slotOf(hash, len(t.slots))
+		for t.slots[at] != 0 {
+			at = nextSlot(at, len(t.slots))
+		}
+		t.slots[at] = tagOf(hash, t.tagged) + position + 1
+	}
+}
+
+// positions returns every entry and where it begins.
+func (t *Table) positions() iter.Seq2[packed, uint32] {
+	return func(yield func(packed, uint32) bool) {
+		for number, chunk := range t.chunks {
+			for start := 0; start < len(chunk); {
+				e := unpack(chunk[start:])
+				if !yield(e, uint32(number<<chunkBits|start)) {
+					return
+				}
+				start += e.size
+			}
+		}
+	}
 }
 
 func (t *Table) value(e packed) Value {
@@ -127,16 +183,16 @@ func (t *Table) All() iter.Seq2[string, Value] {
 	}
 }
 
-// packed returns every entry, and by that the text they lie in, which nobody may change.
+// packed returns every entry, and by that the text they lie in, which nobody may change. A
+// nil table has none.
 func (t *Table) packed() iter.Seq[packed] {
 	return func(yield func(packed) bool) {
-		for _, chunk := range t.chunks {
-			for len(chunk) > 0 {
-				e := unpack(chunk)
-				if !yield(e) {
-					return
-				}
-				chunk = chunk[e.size:]
+		if t == nil {
+			return
+		}
+		for e := range t.positions() {
+			if !yield(e) {
+				return
 			}
 		}
 	}

@@ -12,10 +12,15 @@ type UnknownBackend struct {
 }
 
 // UnknownBackends lists values that name no backend, by source, at most so many. It reads all
-// entries of the groups concerned, so it is for operators, not for sessions.
+// entries of the groups concerned, of followed sources, so it is for operators, not for sessions.
 func (d *Directory) UnknownBackends(limit int) []UnknownBackend {
 	var unknown []UnknownBackend
-	for _, source := range d.current.Load().sources {
+	s := d.current.Load()
+	for _, p := range d.places {
+		if p.follower == nil {
+			continue
+		}
+		source := s.sources[p.follower.order]
 		places := make(map[string]int) // in unknown
 		for _, group := range source.groups {
 			for e := range group.homeless() {

@@ -132,6 +132,7 @@ type dialogue struct {
 	exchange *pop3.Exchange // of AUTH, while challenging
 	bad      int
 	failures int
+	attempts int // logins
 	attempt  attempt
 	ending   ending
 }

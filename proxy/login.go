@@ -15,12 +15,14 @@ type attempt struct {
 	began       time.Time // PASS
 	credentials pop3.Credentials
 	route       directory.Route
+	first       *earlierTry    // what came of the first backend, while another one is tried
 	entry       *backend.Login // into the backend; nil before it is connected
 	open        bool           // there is a connection to the backend
 	running     *running
 	failure     failure
-	checks      int // times a decoy was asked whether it would have refused by now
-	penalty     int // multiples of failure_delay that a refusal comes later for
+	checks      int           // times a decoy was asked whether it would have refused by now
+	penalty     int           // multiples of failure_delay that a refusal comes later for
+	asked       time.Duration // how long a Judge wants the next attempt to wait
 	phases      phases
 }
 
@@ -32,6 +34,7 @@ type phases struct{ located, connected, greeted, decided time.Time }
 func (d *dialogue) login(credentials pop3.Credentials) {
 	d.attempt = attempt{began: d.now, credentials: credentials}
 	d.named = false
+	d.attempts++
 	if !d.guards.ticket.InFlight(true) {
 		d.end(byGateway, "gave way")
 		return
@@ -50,7 +53,14 @@ func (d *dialogue) refuse() {
 }
 
 func (d *dialogue) query() directory.Query {
-	return directory.Query{User: d.attempt.credentials.User, DefaultDomain: d.peer.defaultDomain}
+	c := d.attempt.credentials
+	return directory.Query{
+		User: c.User, DefaultDomain: d.peer.defaultDomain, Fresh: d.attempt.first != nil,
+		Login: &directory.Login{
+			User: c.User, Password: c.Secret, Mechanism: c.Mechanism, Attempt: d.attempts,
+			Client: d.client.address.Addr(), TLS: d.client.encrypted,
+		},
+	}
 }
 
 func (d *dialogue) target() *backend.Target { return d.attempt.route.Backend }
@@ -60,17 +70,21 @@ func (d *dialogue) located(route directory.Route, err error) {
 		return
 	}
 	d.attempt.phases.located = d.now
+	if d.attempt.first != nil {
+		d.relocated(route, err)
+		return
+	}
 	d.attempt.route = route
 	var noBackend *directory.NoBackendError
+	var judged *directory.RefusalError
 	switch {
-	case err == nil && route.State == directory.Moving:
-		d.fail(mailboxMoving, nil)
 	case err == nil:
-		d.state, d.until = dialing, d.now.Add(d.set.Backend)
-		d.attempt.running = d.guards.pace.started(route.Backend.Name, d.attempt.began)
-		d.emit(inDial, nil)
+		d.enter(route)
 	case errors.Is(err, directory.ErrUnknown):
 		d.fail(unknownMailbox, nil)
+	case errors.As(err, &judged):
+		d.attempt.asked = judged.Wait
+		d.fail(refused(judged.Code), err)
 	case errors.As(err, &noBackend):
 		d.attempt.route.Mailbox, d.attempt.route.Entry = noBackend.Mailbox, noBackend.Entry
 		d.fail(backendUnconfigured, err)
@@ -79,6 +93,33 @@ func (d *dialogue) located(route directory.Route, err error) {
 	default:
 		d.fail(directoryUnavailable, err)
 	}
+}
+
+// enter goes on to the backend that a route names.
+func (d *dialogue) enter(route directory.Route) {
+	a := &d.attempt
+	a.route = route
+	if route.State == directory.Moving {
+		d.fail(mailboxMoving, nil)
+		return
+	}
+	d.state, d.until = dialing, d.now.Add(d.set.Backend)
+	a.running = d.guards.pace.started(route.Backend.Name, a.began)
+	d.emit(inDial, nil)
+}
+
+// forBackend is what the backend gets: the client's own, unless a Judge has others for it.
+func (a *attempt) forBackend() pop3.Credentials {
+	if len(a.route.Password.Reveal()) == 0 {
+		return a.credentials
+	}
+	return pop3.Credentials{User: a.credentials.User, Secret: a.route.Password}
+}
+
+// wipe overwrites all secrets of the attempt.
+func (a *attempt) wipe() {
+	a.credentials.Secret.Wipe()
+	a.route.Password.Wipe()
 }
 
 func (d *dialogue) connected(err error) {
@@ -92,7 +133,7 @@ func (d *dialogue) connected(err error) {
 	a := &d.attempt
 	a.open, a.phases.connected = true, d.now
 	a.entry = backend.NewLogin(backend.Entry{
-		User: a.route.Login, Credentials: a.credentials, AuthPlain: d.set.AuthPlain(a.route.Backend.Name),
+		User: a.route.Login, Credentials: a.forBackend(), AuthPlain: d.set.AuthPlain(a.route.Backend.Name),
 	}, d.set.Refusals)
 	d.state, d.until = entering, d.now.Add(d.set.Backend)
 	d.advance(backend.Greeting, nil)
@@ -152,7 +193,9 @@ func (d *dialogue) advance(before backend.Step, rest []byte) {
 func (d *dialogue) backendFailed(err error) {
 	var refusal *backend.Error
 	if errors.As(err, &refusal) && refusal.Kind == backend.Refused {
-		d.fail(refused(refusal.Code), err)
+		if f := refused(refusal.Code); !d.reconsider(f, err) {
+			d.fail(f, err)
+		}
 		return
 	}
 	d.fail(backendUnreachable, err)
@@ -174,7 +217,7 @@ func (d *dialogue) admit(reply pop3.Reply, rest []byte) {
 	d.say(reply)
 	d.out = append(append(d.out, a.entry.Rest()...), rest...)
 	d.flush()
-	a.credentials.Secret.Wipe()
+	a.wipe()
 	d.state = relaying
 	d.emit(inRelay, nil)
 }
@@ -203,7 +246,7 @@ func (d *dialogue) fail(f failure, cause error) {
 	d.guards.pace.finished(a.running, d.now, f == wrongPassword)
 	d.emitVerdict(cause)
 	d.hangUp()
-	a.credentials.Secret.Wipe()
+	a.wipe()
 	d.release()
 	if !f.secret() {
 		d.tell()
@@ -212,6 +255,9 @@ func (d *dialogue) fail(f failure, cause error) {
 	d.punish()
 	d.state, d.until = delaying, nextMultiple(a.began, d.now, d.set.FailureDelay)
 }
+
+// maxAsked bounds what a Judge may ask for: each waiting session holds a place.
+const maxAsked = time.Minute
 
 // punish counts a refused login. It does so by the name that was typed, whether the
 // mailbox exists or not: the delay would tell.
@@ -227,7 +273,8 @@ func (d *dialogue) punish() {
 			name = d.attempt.credentials.User
 		}
 	}
-	d.attempt.penalty = d.guards.penalties.Extra(d.now, client, name, d.set.FailureDelay)
+	d.attempt.penalty = max(d.guards.penalties.Extra(d.now, client, name, d.set.FailureDelay),
+		int(min(d.attempt.asked, maxAsked)/d.set.FailureDelay))
 	d.guards.penalties.Failed(d.now, client, name)
 }
 
@@ -333,7 +380,7 @@ func (d *dialogue) forget() {
 	if d.attempt.entry != nil {
 		d.attempt.entry.Stop(backend.Canceled, nil) // it overwrites what it sent
 	}
-	d.attempt.credentials.Secret.Wipe()
+	d.attempt.wipe()
 	d.attempt = attempt{}
 	d.user, d.named = "", false
 }

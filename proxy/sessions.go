@@ -32,15 +32,15 @@ func (s *Server) List() []SessionInfo {
 	return all
 }
 
-// Kick ends the sessions of these ids, without a word to their clients, and tells how many
-// there were.
-func (s *Server) Kick(ids []string) (kicked int) {
+// Kick ends the sessions of these ids, without a word to their clients, and tells how many there
+// were. Their records say why.
+func (s *Server) Kick(ids []string, why string) (kicked int) {
 	for _, id := range ids {
 		s.mu.Lock()
 		ses := s.sessions[id]
 		s.mu.Unlock()
 		if ses != nil {
-			ses.stop("kicked")
+			ses.stop(why)
 			kicked++
 		}
 	}

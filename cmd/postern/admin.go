@@ -74,8 +74,9 @@ func (g *gateway) openDesk() error {
 		return err
 	}
 	g.desk.server, err = admin.New(admin.Options{
-		Facts: g.facts, Sessions: g.adminSessions, Backends: g.adminBackends, Kick: g.server.Kick,
+		Facts: g.facts, Sessions: g.adminSessions, Backends: g.adminBackends, Kick: func(ids []string) int { return g.server.Kick(ids, "kicked") },
 		Explain: g.explain, Reload: g.reloadSoon, Canonical: g.canonical,
+		Confirm: g.confirm, Forget: g.forget,
 		Access: access, Observer: g.desk.observer, PProf: g.config.Admin.PProf, Logger: g.log,
 	})
 	if err != nil {

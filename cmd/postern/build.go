@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 
 	"postern/backend"
 	"postern/configs"
 	"postern/directory"
-	"postern/directory/file"
 	"postern/pop3"
 	"postern/proxy"
 	"postern/proxy/limits"
@@ -20,45 +18,39 @@ import (
 // This file turns configuration into the options of the packages that don't know
 // of it. It is the only one that sees them all.
 
-// buildDirectory makes the directory of a configuration, with its backends. It
-// knows no mailbox yet; where only some are wanted, it will know no other.
-func buildDirectory(config *configs.Config, log *slog.Logger, only ...string) (*directory.Directory, error) {
+// buildDirectory makes the directory of a configuration, with its backends, which keeps its
+// state in a folder. It knows no mailbox yet; where only some are wanted, it will know no other.
+func buildDirectory(config *configs.Config, state string, log *slog.Logger, only ...string) (*directory.Directory, []directory.NamedSource, error) {
 	section := config.Directory
 	options := directory.Options{
 		DefaultDomain: string(section.DefaultDomain),
 		ShrinkGuard:   shrinkGuard(config),
 		Logger:        log,
+		State:         state,
 	}
-	for i, source := range section.Sources {
-		followed, err := file.New(file.Options{Path: string(source.Path), DefaultDomain: options.DefaultDomain, Only: only})
-		if err != nil {
-			return nil, err
-		}
-		options.Sources = append(options.Sources, directory.NamedSource{Name: sourceName(section.Sources, i), Source: followed})
+	var err error
+	if options.Unknown, err = directory.ParseUnknown(string(section.Unknown)); err != nil {
+		return nil, nil, err
+	}
+	if options.Sources, err = buildSources(section.Sources, options.DefaultDomain, only...); err != nil {
+		return nil, nil, err
+	}
+	if options.Shadow, err = buildSources(section.Shadow, options.DefaultDomain, only...); err != nil {
+		closeSources(options.Sources)
+		return nil, nil, err
 	}
 	dir, err := directory.New(options)
 	if err != nil {
-		return nil, fmt.Errorf("making the directory: %w", err)
+		closeSources(options.Sources)
+		closeSources(options.Shadow)
+		return nil, nil, fmt.Errorf("making the directory: %w", err)
 	}
-	return dir, setBackends(dir, config)
+	return dir, slices.Concat(options.Sources, options.Shadow), setBackends(dir, config)
 }
 
 func shrinkGuard(config *configs.Config) directory.ShrinkGuard {
 	section := config.Directory.ShrinkGuard
 	return directory.ShrinkGuard{Ratio: section.Ratio, Rows: section.Rows}
-}
-
-// sourceName is how records, routes and the operator call a source: by its file's
-// name, or its whole path where another's has the same name.
-func sourceName(sources []configs.Source, i int) string {
-	s := sources[i]
-	name := filepath.Base(string(s.Path))
-	for j, other := range sources {
-		if j != i && filepath.Base(string(other.Path)) == name {
-			name = string(s.Path)
-		}
-	}
-	return string(s.Type) + ":" + name
 }
 
 func setBackends(dir *directory.Directory, config *configs.Config) error {
@@ -86,7 +78,7 @@ func targets(section configs.Backends) ([]backend.Target, directory.Fallback, er
 		}
 		all = append(all, backend.Target{
 			Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases), Login: form,
-			Capabilities: capabilities(b.Capabilities),
+			Capabilities: capabilities(b.Capabilities), Weight: b.Weight, Declared: true,
 		})
 	}
 	return all, fallback, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/configs"
+	"postern/directory"
 	"postern/directory/file"
 	"postern/directory/mapfile"
 	posterntls "postern/proxy/tls"
@@ -39,10 +40,14 @@ func check(ctx context.Context, path string, out, faults io.Writer) error {
 		return usageError{errSilent}
 	}
 	f, err := loadDirectory(ctx, config, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return usageError{err}
+	if err == nil {
+		defer f.stop()
+		err = checkBackends(config, f.dir)
 	}
-	defer f.stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(faults, placeSources(config, err))
+		return usageError{errSilent}
+	}
 	_, err = fmt.Fprintf(out, "%s: ok: %d listeners, %d backends, %d entries\n",
 		path, len(config.Listeners), len(config.Backends.Static), entries(f.dir))
 	return err
@@ -78,22 +83,73 @@ func place(config *configs.Config, fault posterntls.Fault) error {
 	return at
 }
 
-// checkSources reads every source for faults, among which are mailboxes on backends
-// that are not configured: their users would hear [SYS/TEMP].
+// checkSources reads every file for faults, among which are mailboxes on backends
+// that are not configured: their users would hear [SYS/TEMP]. Databases are asked whether they
+// take the query.
 func checkSources(ctx context.Context, config *configs.Config) error {
-	dir, err := buildDirectory(config, slog.New(slog.DiscardHandler))
+	dir, _, err := buildDirectory(config, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for i, source := range config.Directory.Sources {
-		err := file.Check(ctx, string(source.Path), string(config.Directory.DefaultDomain), dir.Knows)
+		err := checkSource(ctx, source, string(config.Directory.DefaultDomain), dir.Knows)
 		if err != nil && !errors.As(err, new(*mapfile.Faults)) { // it is the file, not a line of it
-			at, _ := config.Position(fmt.Sprintf("directory.sources[%d].path", i))
-			at.Message = err.Error()
-			err = at
+			err = placeSource(config, i, err)
 		}
 		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+func checkSource(ctx context.Context, source configs.Source, defaultDomain string, knows func(string) bool) error {
+	switch source.Type {
+	case configs.SourceFile:
+		return file.Check(ctx, string(source.Path), defaultDomain, knows)
+	case configs.SourceSQL:
+		return sqlOptions(source, defaultDomain).Check(ctx)
+	}
+	return nil // is followed in a moment, or can only be asked with a name
+}
+
+// placeSource finds the line of a source that is at fault.
+func placeSource(config *configs.Config, i int, err error) error {
+	path := fmt.Sprintf("directory.sources[%d]", i)
+	at, ok := config.Position(path + ".path")
+	if !ok {
+		at, _ = config.Position(path)
+	}
+	at.Message = err.Error()
+	return at
+}
+
+// placeSources does so for each source that could not be loaded.
+func placeSources(config *configs.Config, err error) error {
+	loads := loadErrors(err)
+	if len(loads) == 0 {
+		return err
+	}
+	var placed []error
+	for _, fault := range loads {
+		for i := range config.Directory.Sources {
+			if sourceName(config.Directory.Sources, i) == fault.Source {
+				placed = append(placed, placeSource(config, i, fault))
+			}
+		}
+	}
+	return errors.Join(placed...)
+}
+
+// checkBackends finds backends that a source names and nobody configured. Those of files were found,
+// with their lines.
+func checkBackends(config *configs.Config, dir *directory.Directory) error {
+	var faults []error
+	for _, u := range dir.UnknownBackends(manyBackends) {
+		for i := range config.Directory.Sources {
+			if sourceName(config.Directory.Sources, i) == u.Source {
+				faults = append(faults, placeSource(config, i, fmt.Errorf("%w (%d entries)", &u.NoBackendError, u.Entries)))
+			}
+		}
 	}
 	return errors.Join(faults...)
 }

@@ -10,19 +10,20 @@ import (
 	"postern/backend"
 	"postern/configs"
 	"postern/directory"
+	"postern/directory/consul"
 	posterntls "postern/proxy/tls"
 )
 
 // inForce is what the admin side reads while a reload may be changing it.
 type inForce struct {
 	config *configs.Config
-	dir    *directory.Directory
-	front  *posterntls.Front // nil: no listener has TLS
+	*follower
+	front *posterntls.Front // nil: no listener has TLS
 }
 
 // publish lets the admin side see what is in force.
 func (g *gateway) publish() {
-	g.inForce.Store(&inForce{config: g.config, dir: g.follower.dir, front: g.front})
+	g.inForce.Store(&inForce{config: g.config, follower: g.follower, front: g.front})
 }
 
 func (g *gateway) facts() admin.Facts {
@@ -30,7 +31,8 @@ func (g *gateway) facts() admin.Facts {
 	sessions := g.server.List()
 	facts := admin.Facts{
 		Gateway: hostname(), Version: version, Started: g.desk.started,
-		Draining: g.draining.Load(), Sessions: len(sessions), Directory: sources(now.dir),
+		Draining: g.draining.Load(), Sessions: len(sessions), Directory: now.sources(),
+		Forwarded: now.dir.Counters().Unknown,
 	}
 	open := make(map[string]int)
 	for _, s := range sessions {
@@ -69,17 +71,73 @@ func certificateName(c posterntls.Info) string {
 	return c.Path
 }
 
+// sources tells how a directory's sources stand, those that are only compared at the end.
 func sources(dir *directory.Directory) []admin.Source {
 	var all []admin.Source
+	shadows := dir.Counters().Shadows
 	for _, s := range dir.Status() {
-		source := admin.Source{Name: s.Name, Entries: s.Entries, LoadedAt: s.LoadedAt, Failing: s.Err != nil, Held: s.Held}
+		source := admin.Source{
+			Name: s.Name, Entries: s.Entries, LoadedAt: s.LoadedAt, Failing: s.Err != nil, Held: s.Held,
+			Saved: s.Saved, Asked: s.Asked, Shadow: s.Shadow,
+		}
 		if s.Err != nil {
 			source.Error = s.Err.Error()
+		}
+		if s.Asked {
+			c := s.Cache
+			source.Kept = &admin.Kept{
+				Hits: c.Hits, Misses: c.Misses, Stale: c.Stale, Questions: c.Questions, Errors: c.Errors, InFlight: c.InFlight,
+			}
+		}
+		if s.Shadow {
+			source.Compared = compared(shadows, s.Name)
 		}
 		all = append(all, source)
 	}
 	return all
 }
+
+// replicated is a source whose servers are several, of which it reads the nearest.
+type replicated interface{ Staleness() consul.Staleness }
+
+// sources adds to that how far behind a source's server may be.
+func (f *follower) sources() []admin.Source {
+	all := sources(f.dir)
+	for _, named := range f.named {
+		i := slices.IndexFunc(all, func(s admin.Source) bool { return s.Name == named.Name })
+		if r, ok := named.Source.(replicated); ok && i >= 0 {
+			s := r.Staleness()
+			all[i].Replica = &admin.Replica{StaleSeconds: s.LastContact.Seconds(), KnownLeader: s.KnownLeader}
+		}
+	}
+	return all
+}
+
+func compared(shadows []directory.ShadowCounters, name string) *admin.Shadow {
+	for _, c := range shadows {
+		if c.Source == name {
+			return &admin.Shadow{
+				Same: c.Same, Different: c.Different, UnknownThere: c.UnknownThere, UnknownHere: c.UnknownHere,
+				Failed: c.Failed, Dropped: c.Dropped,
+			}
+		}
+	}
+	return nil
+}
+
+// confirm lets serve what the shrink guard holds.
+func (g *gateway) confirm(source string) error {
+	err := g.inForce.Load().dir.Confirm(source)
+	switch {
+	case errors.Is(err, directory.ErrNoSource):
+		return admin.ErrNoSource
+	case errors.Is(err, directory.ErrNotHeld):
+		return admin.ErrNotHeld
+	}
+	return err
+}
+
+func (g *gateway) forget(address string) (int, error) { return g.inForce.Load().dir.Forget(address) }
 
 func (g *gateway) adminSessions() []admin.Session {
 	var all []admin.Session
@@ -100,8 +158,8 @@ func (g *gateway) adminBackends() []admin.Backend {
 	return all
 }
 
-func (g *gateway) explain(_ context.Context, address string) (admin.Explanation, error) {
-	e := explainFrom(g.inForce.Load().dir, address)
+func (g *gateway) explain(ctx context.Context, address string) (admin.Explanation, error) {
+	e := explainFrom(ctx, g.inForce.Load().dir, address)
 	e.Gateway = hostname()
 	if e.Mailbox == "" {
 		return e, nil
@@ -128,31 +186,42 @@ func explainConfig(ctx context.Context, path, address string) (admin.Explanation
 		return admin.Explanation{}, usageError{err}
 	}
 	defer f.stop()
-	return explainFrom(f.dir, address), nil
+	return explainFrom(ctx, f.dir, address), nil
 }
 
 // explainFrom tells what the directory says: every source's answer, and who wins.
-func explainFrom(dir *directory.Directory, address string) admin.Explanation {
+func explainFrom(ctx context.Context, dir *directory.Directory, address string) admin.Explanation {
 	e := admin.Explanation{Typed: address}
-	mailbox, answers, err := dir.Explain(directory.Query{User: address})
+	mailbox, answers, err := dir.Answers(ctx, directory.Query{User: address})
 	if err != nil {
 		e.Fault, e.Because = err.Error(), []string{"what was typed is no name of a mailbox"}
 		return e
 	}
 	e.Mailbox = mailbox
-	won := false
-	for i, source := range sources(dir) {
-		answer := sourceAnswer(source, answers[i])
-		answer.Wins = answer.Known && !won
-		won = won || answer.Known
+	decided := false // by the first that knows the mailbox, or can't say
+	all := sources(dir)
+	for i, a := range answers {
+		source := admin.Source{Name: a.Source} // the policy for unknown mailboxes is none
+		if i < len(all) && all[i].Name == a.Source {
+			source = all[i]
+		}
+		answer := sourceAnswer(source, a)
+		answer.Wins = answer.Known && !decided
+		decided = decided || answer.Known || a.Err != nil
 		e.Sources = append(e.Sources, answer)
 	}
-	route, err := dir.Locate(context.Background(), directory.Query{User: address})
+	route, err := dir.Locate(ctx, directory.Query{User: address})
 	return verdict(e, route, err)
 }
 
 func sourceAnswer(source admin.Source, a directory.Answer) admin.SourceAnswer {
 	answer := admin.SourceAnswer{Source: source, Known: a.Known, Entry: a.Route.Entry, Login: a.Route.Login}
+	if !a.AskedAt.IsZero() {
+		answer.LoadedAt = a.AskedAt // the answer's age says more than the source's
+	}
+	if a.Err != nil {
+		answer.Says = a.Err.Error()
+	}
 	if noBackend := new(directory.NoBackendError); errors.As(a.Err, &noBackend) {
 		answer.Backend = noBackend.Backend
 	}
@@ -167,8 +236,11 @@ func sourceAnswer(source admin.Source, a directory.Answer) admin.SourceAnswer {
 func verdict(e admin.Explanation, route directory.Route, err error) admin.Explanation {
 	if err != nil {
 		e.Fault, e.Because = err.Error(), []string{"the client hears [SYS/TEMP]: " + err.Error()}
-		if errors.Is(err, directory.ErrUnknown) {
+		switch {
+		case errors.Is(err, directory.ErrUnknown):
 			e.Because = []string{"no source knows the mailbox: the client hears [AUTH], as for a wrong password"}
+		case errors.Is(err, directory.ErrNeedsPassword):
+			e.Because = []string{"the last source judges passwords: it is asked only with one"}
 		}
 		return e
 	}

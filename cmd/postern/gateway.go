@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,6 +30,9 @@ type gateway struct {
 	learner      *backend.Learner
 	learning     *background
 	follower     *follower
+	moves        *background
+	redirected   chan struct{} // the directory is another one
+	answers      []*background // to other servers, about the directory
 	desk         *desk
 	adminRenewal *background // of its certificates
 	inForce      atomic.Pointer[inForce]
@@ -38,10 +42,12 @@ type gateway struct {
 	serving      sync.WaitGroup
 }
 
-// newGateway builds a gateway and begins to serve. A directory that can't be read
-// at the start ends it: there is no older state to serve from.
+// newGateway builds a gateway and begins to serve. A file of the directory that can't be read
+// ends it, if there is no older state to serve from.
 func newGateway(ctx context.Context, path string, config *configs.Config, logs io.Writer) (*gateway, error) {
-	g := &gateway{path: path, config: config, level: new(slog.LevelVar), reloads: make(chan chan error)}
+	g := &gateway{
+		path: path, config: config, level: new(slog.LevelVar), reloads: make(chan chan error), redirected: make(chan struct{}, 1),
+	}
 	setLevel(g.level, config.Log.Level)
 	g.log = newLogger(logs, config.Log.Format, g.level)
 	dialer := backend.Dialer{KeepAlive: config.Timeouts.Keepalive}
@@ -59,7 +65,7 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
-	if g.follower, err = loadDirectory(ctx, config, g.log); err != nil {
+	if g.follower, err = serveDirectory(ctx, config, g.log); err != nil {
 		g.closeListeners()
 		return nil, usageError{err}
 	}
@@ -67,7 +73,7 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 		Settings: settings, Directory: g.follower.dir, Logger: g.log, Dialer: dialer, Observer: g.desk,
 	})
 	g.publish()
-	if err := g.openDesk(); err != nil {
+	if err := cmp.Or(g.openDesk(), g.openAnswers(ctx)); err != nil {
 		g.closeListeners()
 		g.end()
 		return nil, err
@@ -85,6 +91,7 @@ func (g *gateway) begin() {
 	g.learn()
 	g.learning = start(g.learner.Run)
 	g.renew()
+	g.moves = start(g.watchMoves)
 	for _, l := range g.listeners {
 		g.serving.Go(func() { g.server.Serve(context.Background(), l) })
 	}
@@ -146,7 +153,11 @@ func (g *gateway) close(ctx context.Context) (cut int) {
 
 // end stops what ran beside the sessions.
 func (g *gateway) end() {
+	for _, a := range g.answers {
+		a.stop()
+	}
 	g.desk.close()
+	g.moves.stop()
 	g.follower.stop()
 	g.learning.stop()
 	g.renewal.stop()
@@ -237,16 +248,22 @@ func (g *gateway) redirect(ctx context.Context, next *configs.Config) error {
 	if reflect.DeepEqual(g.config.Directory, next.Directory) {
 		return setBackends(g.follower.dir, next)
 	}
-	fresh, err := loadDirectory(ctx, next, g.log)
-	if err != nil {
+	fresh, err := followDirectory(ctx, next, stateFolder(next, g.log), g.log)
+	if fresh == nil {
 		return err
 	}
-	if err := heldBack(g.config, next, g.follower.dir, fresh.dir); err != nil {
+	if err := cmp.Or(err, heldBack(g.config, g.follower.dir, fresh.dir)); err != nil {
 		fresh.stop()
 		return err
 	}
 	g.server.Redirect(fresh.dir)
-	g.follower.stop()
+	old := g.follower
 	g.follower = fresh
+	g.publish()
+	old.stop() // nobody asks it any more
+	select {
+	case g.redirected <- struct{}{}:
+	default: // it will look anyway
+	}
 	return nil
 }

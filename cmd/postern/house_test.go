@@ -38,20 +38,31 @@ var exceptions = map[string]string{}
 // packages. A library that has one row here has one home. A new folder needs a row.
 var mayImport = map[string][]string{
 	"cmd/postern": {
-		"postern/admin", "postern/backend", "postern/configs", "postern/directory", "postern/directory/file",
-		"postern/directory/mapfile", "postern/pop3", "postern/pop3/maildrop", "postern/proxy", "postern/proxy/limits", "postern/proxy/tls",
+		"postern/admin", "postern/backend", "postern/configs", "postern/directory", "postern/directory/authhttp",
+		"postern/directory/cache", "postern/directory/consul", "postern/directory/file", "postern/directory/ldap",
+		"postern/directory/mapfile", "postern/directory/serve", "postern/directory/sql", "postern/pop3", "postern/pop3/maildrop", "postern/proxy", "postern/proxy/limits", "postern/proxy/tls",
 		"github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/coreos/go-systemd", "golang.org/x/sys",
 	},
-	"admin":                   {"postern/pop3", "github.com/hashicorp/golang-lru/v2", "github.com/prometheus/client_golang"},
-	"configs":                 {"github.com/goccy/go-yaml"},
-	"pop3":                    {},
-	"pop3/maildrop":           {"postern/pop3"},
-	"pop3/pop3test":           {"postern/pop3"},
-	"backend":                 {"postern/pop3"},
-	"directory":               {"postern/backend", "postern/pop3", "github.com/hashicorp/go-memdb", "golang.org/x/text"},
-	"directory/directorytest": {"postern/backend", "postern/directory"},
+	"admin":         {"postern/pop3", "github.com/hashicorp/golang-lru/v2", "github.com/prometheus/client_golang"},
+	"configs":       {"github.com/goccy/go-yaml"},
+	"pop3":          {},
+	"pop3/maildrop": {"postern/pop3"},
+	"pop3/pop3test": {"postern/pop3"},
+	"backend":       {"postern/pop3"},
+	"directory": {
+		"postern/backend", "postern/directory/cache", "postern/directory/state", "postern/pop3",
+		"github.com/hashicorp/go-memdb", "golang.org/x/text",
+	},
+	"directory/authhttp":      {"postern/directory", "postern/pop3", "golang.org/x/sys"},
+	"directory/cache":         {"github.com/hashicorp/golang-lru/v2"},
+	"directory/consul":        {"postern/directory", "postern/directory/mapfile", "postern/pop3", "github.com/hashicorp/consul/api"},
+	"directory/directorytest": {"postern/backend", "postern/directory", "postern/directory/mapfile"},
 	"directory/file":          {"postern/directory", "postern/directory/mapfile", "github.com/fsnotify/fsnotify"},
+	"directory/ldap":          {"postern/directory", "postern/pop3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3"},
 	"directory/mapfile":       {"postern/directory"},
+	"directory/serve":         {"postern/backend", "postern/directory", "postern/pop3"},
+	"directory/sql":           {"postern/directory", "postern/pop3", "github.com/go-sql-driver/mysql", "github.com/jackc/pgx/v5"},
+	"directory/state":         {},
 	"proxy": {
 		"postern/backend", "postern/directory", "postern/pop3", "postern/proxy/limits", "postern/proxy/origin",
 		"postern/proxy/relay", "postern/proxy/tls", "golang.org/x/sys",
@@ -67,7 +78,7 @@ var mayImport = map[string][]string{
 
 // testsMayImport is what test files may import besides: what exists for tests.
 var testsMayImport = []string{
-	"postern/backend", "postern/pop3", "postern/pop3/maildrop", "postern/pop3/pop3test", "postern/directory/directorytest",
+	"postern/backend", "postern/pop3", "postern/pop3/maildrop", "postern/pop3/pop3test", "postern/directory/directorytest", "postern/directory/file", "postern/directory/mapfile",
 	"postern/cmd/postern/realtest", "postern/proxy/tls/tlstest", "github.com/emersion/go-sasl",
 	"github.com/rogpeppe/go-internal",
 }

@@ -38,6 +38,10 @@ func unchangeable(now, next *configs.Config) error {
 		return needsRestart(next, "admin.probes")
 	case now.Admin.PProf != next.Admin.PProf:
 		return needsRestart(next, "admin.pprof")
+	case !reflect.DeepEqual(now.Directory.Socketmap, next.Directory.Socketmap):
+		return needsRestart(next, "directory.socketmap")
+	case !reflect.DeepEqual(now.Directory.AuthHTTP, next.Directory.AuthHTTP):
+		return needsRestart(next, "directory.auth_http")
 	case !reflect.DeepEqual(now.Admin.TLS, next.Admin.TLS):
 		return needsRestart(next, "admin.tls")
 	}

@@ -13,4 +13,7 @@
 // The source should notice changes within a second or so; the suite waits for what
 // has to come, ten seconds at most, and a little for what must not. Its tests count
 // goroutines, so none of them may run in parallel with others.
+//
+// A place that is asked for one mailbox at a time has a suite of its own, [RunResolver], for the
+// contract that is written at directory.Resolver, with an [AskedSite] and a secret to look for.
 package directorytest

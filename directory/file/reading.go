@@ -3,8 +3,6 @@ package file
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -23,17 +21,20 @@ const (
 	freshness = 2 * time.Second
 )
 
-// reading is what a run remembers of the file.
+// reading is what a run remembers of its files.
 type reading struct {
 	source  *Source
 	changes *watch
-	sum     []byte      // of what was last sent; nil: nothing was
-	failing bool        // an error was sent after that
-	read    fs.FileInfo // as it was last read; nil: it has to be read again
-	seen    fs.FileInfo // as it was last looked at; nil: not there
+	files   map[string]*tracked         // by path
+	sent    map[string]*directory.Table // by group's name
+	whole   bool                        // an update without an error was sent: it had everything
+	failing bool                        // an error was sent after that
+	unsure  bool                        // they have to be read again, whatever they look like
+	read    []seen                      // as they were last read
+	seen    []seen                      // as they were last looked at
 }
 
-// stable reads the file, again where it changes meanwhile, and returns what to send: an
+// stable reads the files, again where one changes meanwhile, and returns what to send: an
 // empty update where there is nothing new.
 func (r *reading) stable(ctx context.Context) directory.Update {
 	for range patience {
@@ -48,38 +49,103 @@ func (r *reading) stable(ctx context.Context) directory.Update {
 		}
 	}
 	r.failing = true
-	return directory.Update{Err: r.source.changing()}
+	return directory.Update{Err: changing(r.source.path)}
 }
 
-// once reads the file and tells whether there is news. With again, it has to be
+// once reads the files and tells whether there is news. With again, they have to be
 // read once more after a while.
 func (r *reading) once(ctx context.Context) (u directory.Update, news, again bool) {
 	r.changes.follow(r.source.path) // first, or a change behind the reading goes unseen
-	c, err := r.source.load(ctx, r.sum, nil)
+	files, err := list(r.source.path)
+	if err == nil {
+		err = r.load(ctx, files)
+	}
 	if errors.Is(err, errChanging) {
 		return u, false, true
 	}
-	r.note(c.info, err)
-	if err != nil {
-		r.failing = true
-		return directory.Update{Err: err}, true, false
-	}
-	if c.table != nil {
-		u.Groups = []directory.Group{{Name: r.source.path, Table: c.table}}
-	}
-	news = r.failing || c.table != nil
-	r.sum, r.failing = c.sum, false
+	r.note(files, err)
+	u = directory.Update{Groups: r.groups(err), Err: err}
+	news = r.failing || err != nil || len(u.Groups) > 0
+	r.failing = err != nil
 	return u, news, false
 }
 
-// note remembers what the file looked like when it was read. A fault in its text stays
-// until that changes; any other may pass by itself.
-func (r *reading) note(info fs.FileInfo, err error) {
-	r.seen, r.read = info, info
-	var faults *mapfile.Faults
-	if err != nil && !errors.As(err, &faults) || info != nil && isFresh(info.ModTime()) {
-		r.read = nil
+// load reads each of the files, which get what they looked like when they were read. A broken one keeps
+// its last good state, and one that is not there any more has none.
+func (r *reading) load(ctx context.Context, files []seen) error {
+	results, err := r.source.load(ctx, files, r.files)
+	if err != nil {
+		return err
 	}
+	if only := results[0]; only.path == r.source.path && only.file == nil {
+		return only.err // it may have been a folder, whose files are not gone for that
+	}
+	next := make(map[string]*tracked)
+	var faults []error
+	for _, result := range results {
+		if next[result.path] = result.file; result.file == nil {
+			next[result.path] = r.files[result.path]
+		}
+		faults = append(faults, result.err)
+	}
+	r.files = next
+	return errors.Join(faults...)
+}
+
+// groups returns what has to be sent. Until everything could be sent at once, that is nothing.
+func (r *reading) groups(err error) (groups []directory.Group) {
+	if err != nil && !r.whole {
+		return nil
+	}
+	r.whole = true
+	now := make(map[string]*directory.Table)
+	for _, f := range r.files {
+		if f == nil {
+			continue
+		}
+		for _, b := range f.blocks {
+			if b.Table.Len() > 0 {
+				now[b.name] = b.Table
+			}
+		}
+	}
+	for name, table := range now {
+		if r.sent[name] != table {
+			groups = append(groups, directory.Group{Name: name, Table: table})
+		}
+	}
+	for name := range r.sent {
+		if now[name] == nil {
+			groups = append(groups, directory.Group{Name: name})
+		}
+	}
+	r.sent = now
+	return groups
+}
+
+// note remembers what the files looked like when they were read. A fault in a text stays
+// until that changes; any other may pass by itself.
+func (r *reading) note(files []seen, err error) {
+	r.seen, r.read = files, files
+	r.unsure = err != nil && !onlyFaults(err)
+	for _, f := range files {
+		if f.info == nil || isFresh(f.info.ModTime()) {
+			r.unsure = true
+		}
+	}
+}
+
+// onlyFaults tells whether nothing but texts is wrong.
+func onlyFaults(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			if !onlyFaults(err) {
+				return false
+			}
+		}
+		return true
+	}
+	return errors.As(err, new(*mapfile.Faults))
 }
 
 func isFresh(modified time.Time) bool {
@@ -87,20 +153,20 @@ func isFresh(modified time.Time) bool {
 	return 0 <= age && age < freshness
 }
 
-// changed tells, from the outside, whether the file has to be read.
+// changed tells, from the outside, whether the files have to be read.
 func (r *reading) changed() bool {
 	r.moved()
-	return r.read == nil || !same(r.read, r.seen)
+	return r.unsure || !sameFiles(r.read, r.seen)
 }
 
-// moved tells whether the file looks different from when it was last looked at.
+// moved tells whether the files look different from when they were last looked at.
 func (r *reading) moved() bool {
 	before := r.seen
-	r.seen = stat(r.source.path)
-	return !same(before, r.seen)
+	r.seen, _ = list(r.source.path) // an error is told by what reads
+	return !sameFiles(before, r.seen)
 }
 
-// concerns tells whether a change in the folder may be one of the file. That may happen under
+// concerns tells whether a change in a folder may be one of the files. That may happen under
 // another name, where a link leads through it. Neighbours that change all
 // the time must not put the reading off for ever, so they only lead to a look.
 func (r *reading) concerns(event fsnotify.Event) bool {
@@ -108,20 +174,13 @@ func (r *reading) concerns(event fsnotify.Event) bool {
 		return false
 	}
 	moved := r.moved()
-	return moved || event.Name == r.changes.target || filepath.Base(event.Name) == filepath.Base(r.source.path)
+	return moved || event.Name == r.changes.target || r.names(event.Name)
 }
 
-func stat(path string) fs.FileInfo {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil
+// names tells whether a path is one of a file that is followed.
+func (r *reading) names(path string) bool {
+	if filepath.Base(path) == filepath.Base(r.source.path) {
+		return true
 	}
-	return info
-}
-
-func same(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() && a.ModTime().Equal(b.ModTime())
+	return r.changes.folder == filepath.Dir(path) && isMap(filepath.Base(path))
 }

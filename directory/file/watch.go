@@ -7,7 +7,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watch tells of changes in the folder of a file. Files are replaced by renaming, and
+// watch tells of changes in the folder of a file, or in a folder that is itself the source. Files are replaced by renaming, and
 // a watch on the file itself would stay with the old one. Where the file is a link,
 // as Kubernetes mounts it, the folder of what it leads to is watched as well.
 type watch struct {
@@ -15,7 +15,8 @@ type watch struct {
 	watcher *fsnotify.Watcher // nil: only the poll notices changes
 	events  <-chan fsnotify.Event
 	errors  <-chan error
-	target  string // what the file's path leads to, where links are in it
+	target  string // what the source's path leads to, where links are in it
+	folder  string // the source's path, if that is a folder
 	said    string // the last trouble that was logged
 }
 
@@ -32,7 +33,7 @@ func newWatch(log *slog.Logger) *watch {
 	return w
 }
 
-// follow makes the folders of the file's path those that are watched. It is called after
+// follow makes the folders of the source's path those that are watched. It is called after
 // each look, since a folder may have come, and a link may lead elsewhere.
 func (w *watch) follow(path string) {
 	if w.watcher == nil {
@@ -41,6 +42,10 @@ func (w *watch) follow(path string) {
 	folders := []string{filepath.Dir(path)}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		w.target, folders = target, append(folders, filepath.Dir(target))
+	}
+	w.folder = ""
+	if info := stat(path); info != nil && info.IsDir() {
+		w.folder, folders = filepath.Clean(path), append(folders, path)
 	}
 	for _, folder := range folders {
 		if err := w.watcher.Add(folder); err != nil {

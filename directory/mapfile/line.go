@@ -39,8 +39,10 @@ func (p *parser) parse(text []byte) (line, *Fault) {
 	if len(text) > maxLine {
 		return line{}, fault(1, "the line is longer than %d octets", maxLine)
 	}
-	if at := bytes.IndexFunc(text, isControl); at >= 0 {
-		return line{}, fault(at+1, "control octet 0x%02x", text[at])
+	for at, c := range text {
+		if isControl(c) {
+			return line{}, fault(at+1, "control octet 0x%02x", c)
+		}
 	}
 	first, rest := cut(word{text, 1})
 	if len(first.text) == 0 {
@@ -177,6 +179,9 @@ func cut(rest word) (first, after word) {
 // decode appends a word with its %XX read. What they stand for may be anything but a control octet: a
 // CR LF in a login would be a second command to the backend.
 func decode(dst []byte, w word) ([]byte, *Fault) {
+	if bytes.IndexByte(w.text, '%') < 0 {
+		return append(dst, w.text...), nil
+	}
 	for i := 0; i < len(w.text); i++ {
 		c := w.text[i]
 		if c == '%' {
@@ -188,7 +193,7 @@ func decode(dst []byte, w word) ([]byte, *Fault) {
 				return dst, fault(w.column+i, "%% without two hexadecimal digits behind it; %% itself is written %%25")
 			}
 			c = byte(high<<4 | low)
-			if isControl(rune(c)) || c == '\t' {
+			if isControl(c) || c == '\t' {
 				return dst, fault(w.column+i, "%s is a control octet", w.text[i:i+3])
 			}
 			i += 2
@@ -213,7 +218,7 @@ func hex(c byte) int {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // isControl knows what no line may hold. A tab may stand between words.
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func fault(column int, format string, args ...any) *Fault {
 	return &Fault{Column: column, Text: fmt.Sprintf(format, args...)}
