@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -49,7 +48,6 @@ func (f *fake) options() Options {
 	return Options{ClientOptions: ClientOptions{Address: f.server.URL}, Prefix: "p", DefaultDomain: "example.com"}
 }
 
-// put writes key and value in turn; an absent value removes the key.
 func (f *fake) put(key, value string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,12 +112,6 @@ func (f *fake) text(key string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.values[key].value
-}
-
-func (f *fake) names() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Sorted(maps.Keys(f.values))
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {

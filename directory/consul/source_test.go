@@ -93,6 +93,25 @@ func TestAFaultAtTheStartServesNothing(t *testing.T) {
 	r.holds("alice@example.com", "g1", "bob@example.com", "g1")
 }
 
+// TestAFaultBeforeTheFirstStateIsTaken: the first update without an error holds everything, also where
+// a complete one was ready and nobody took it in time.
+func TestAFaultBeforeTheFirstStateIsTaken(t *testing.T) {
+	f := newFake(t)
+	f.put("p/a", "alice g1\n")
+	f.put("p/b", "bob g1\n")
+	r := start(t, source(t, f.options()))
+	f.blocks(t, 3)
+	time.Sleep(10 * gathering) // everything is read, and waits to be taken
+	f.put("p/b", "broken\n")
+	time.Sleep(10 * rest)
+	r.until("an update", func() bool { return r.updates > 0 })
+	if r.err == nil || len(r.state) > 0 {
+		t.Errorf("%d groups, %v", len(r.state), r.err)
+	}
+	f.put("p/b", "bob g2\n")
+	r.holds("alice@example.com", "g1", "bob@example.com", "g2")
+}
+
 func TestAValueCutInHalf(t *testing.T) {
 	whole := string(compose(3, 8, [][]byte{[]byte("alice@example.com g1\n"), []byte("bob@example.com guest-02\n")}))
 	f := newFake(t)

@@ -17,19 +17,16 @@ const maxFaults = 20
 func (r *run) update() (u directory.Update, news bool) {
 	r.sweep()
 	u.Err = r.faults()
-	if !r.ready && u.Err == nil {
-		r.ready = r.complete()
-		if r.asked && !r.ready {
-			u.Err = errLoading
+	if !r.ready && u.Err == nil && !r.complete() {
+		if !r.asked {
+			return u, false
 		}
+		u.Err = errLoading
 	}
-	if r.ready {
+	if r.ready || u.Err == nil {
 		for name, table := range r.changed {
 			u.Groups = append(u.Groups, directory.Group{Name: name, Table: table})
 		}
-	}
-	if !r.ready && u.Err == nil {
-		return u, false
 	}
 	return u, len(u.Groups) > 0 || r.asked || text(u.Err) != r.said
 }
@@ -44,6 +41,7 @@ func (r *run) sent(u directory.Update) {
 			k.sent = true
 		}
 	}
+	r.ready = r.ready || u.Err == nil
 	r.asked, r.said = false, text(u.Err)
 }
 

@@ -2,6 +2,7 @@ package realtest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,7 +19,11 @@ import (
 
 // consulTimeout is how long an agent may take to start, or a cluster to find its leader, on a
 // machine that is busy with other tests.
-const consulTimeout = 90 * time.Second
+const consulTimeout = 60 * time.Second
+
+// consulTries is how often they are started, each time on other ports: another test's server may have taken one
+// between the look for it and its use.
+const consulTries = 3
 
 // Consul is one agent.
 type Consul struct {
@@ -26,6 +32,7 @@ type Consul struct {
 
 	program string
 	args    []string
+	network *Network // that it runs in; nil: the machine's
 	log     string
 	process *Process // nil: stopped
 }
@@ -48,15 +55,29 @@ func consulProgram() (string, error) {
 
 // StartConsul starts an agent that keeps everything in memory. settings are added to its
 // configuration, in Consul's language.
-func StartConsul(t testing.TB, settings string) (*Consul, error) {
-	c, err := newConsul(t, settings, "agent", "-dev")
+func StartConsul(t testing.TB, settings string) (c *Consul, err error) {
+	for range consulTries {
+		if c, err = newConsul(t, settings, "agent", "-dev"); err != nil {
+			return nil, err
+		}
+		if err = c.Restart(); err == nil {
+			return c, nil
+		}
+		c.Kill()
+	}
+	return nil, err
+}
+
+// StartConsulIn starts an agent like StartConsul's in a network of its own.
+func StartConsulIn(t testing.TB, n *Network) (*Consul, error) {
+	c, err := newConsul(t, "", "agent", "-dev")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	return c, c.ready()
+	_, port, _ := net.SplitHostPort(c.Address)
+	c.network, c.Address = n, net.JoinHostPort(n.Inside, port)
+	c.args[slices.Index(c.args, "-client")+1] = n.Inside
+	return c, c.Restart()
 }
 
 // newConsul prepares an agent and ends it with the test.
@@ -115,7 +136,7 @@ func freePort(taken map[string]string) (string, error) {
 // Start starts the agent, again where it was stopped: on the same ports, and, if it keeps everything in
 // memory, with nothing in it. It doesn't wait.
 func (c *Consul) Start() (err error) {
-	c.process, err = StartProcess(exec.Command(c.program, c.args...), c.log)
+	c.process, err = StartProcess(c.command(c.args...), c.log)
 	return err
 }
 
@@ -138,9 +159,15 @@ func (c *Consul) Kill() {
 	c.process = nil
 }
 
+// Freeze has the agent hang, with its connections open; Thaw has it go on.
+func (c *Consul) Freeze() { c.process.Signal(syscall.SIGSTOP) }
+
+// Thaw is Freeze's end.
+func (c *Consul) Thaw() { c.process.Signal(syscall.SIGCONT) }
+
 // CLI runs consul's command line against the agent.
 func (c *Consul) CLI(args ...string) (string, error) {
-	command := exec.Command(c.program, args...)
+	command := c.command(args...)
 	command.Env = append(os.Environ(), "CONSUL_HTTP_ADDR="+c.Address, "CONSUL_HTTP_TOKEN="+c.Token)
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -149,11 +176,18 @@ func (c *Consul) CLI(args ...string) (string, error) {
 	return string(out), nil
 }
 
+func (c *Consul) command(args ...string) *exec.Cmd {
+	if c.network != nil {
+		return c.network.command(c.program, args...)
+	}
+	return exec.Command(c.program, args...)
+}
+
 // ready waits until the agent has a leader that takes writes.
 func (c *Consul) ready() error {
 	return poll(func() error {
 		if _, err := c.leader(); err != nil {
-			return err
+			return c.ended(err)
 		}
 		request, err := http.NewRequest(http.MethodPut, "http://"+c.Address+"/v1/kv/ready", strings.NewReader("yes"))
 		if err != nil {
@@ -172,6 +206,19 @@ func (c *Consul) ready() error {
 		}
 		return nil
 	})
+}
+
+// errEnded ends polling.
+var errEnded = errors.New("it ended by itself")
+
+// ended makes an error final where the agent is no more.
+func (c *Consul) ended(err error) error {
+	select {
+	case <-c.process.done:
+		return fmt.Errorf("consul at %s: %w: %v\n%s", c.Address, errEnded, c.process.err, c.process.LogTail(2<<10))
+	default:
+		return err
+	}
 }
 
 // leader is the leader's address as servers call each other.
@@ -208,8 +255,22 @@ func (c *Consul) get(path string, answer any) error {
 type ConsulServers []*Consul
 
 // StartConsulServers starts them and waits for their leader.
-func StartConsulServers(t testing.TB) (ConsulServers, error) {
-	var servers ConsulServers
+func StartConsulServers(t testing.TB) (servers ConsulServers, err error) {
+	for range consulTries {
+		if servers, err = newConsulServers(t); err != nil {
+			return nil, err
+		}
+		if err = servers.start(); err == nil {
+			return servers, nil
+		}
+		for _, c := range servers {
+			c.Kill()
+		}
+	}
+	return nil, err
+}
+
+func newConsulServers(t testing.TB) (servers ConsulServers, err error) {
 	for i := range 3 {
 		data, err := shortTemp(t)
 		if err != nil {
@@ -225,17 +286,21 @@ func StartConsulServers(t testing.TB) (ConsulServers, error) {
 		}
 		servers = append(servers, c)
 	}
-	for _, c := range servers {
+	return servers, nil
+}
+
+func (s ConsulServers) start() error {
+	for _, c := range s {
 		if err := c.Start(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, c := range servers {
+	for _, c := range s {
 		if err := c.ready(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return servers, servers.WaitVoters()
+	return s.WaitVoters()
 }
 
 // serf is where other servers find the agent.
@@ -299,7 +364,7 @@ func (s ConsulServers) WaitVoters() error {
 func poll(try func() error) error {
 	for deadline := time.Now().Add(consulTimeout); ; {
 		err := try()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || errors.Is(err, errEnded) || time.Now().After(deadline) {
 			return err
 		}
 		<-time.After(50 * time.Millisecond)
