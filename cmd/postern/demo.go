@@ -153,6 +153,7 @@ directory:
   default_domain: %s
   sources:
     - {type: file, path: mailboxes.map}
+  state: ""
 backends:
   static:
 %s`, address, secure, demoDomain, static.String())

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -71,11 +74,23 @@ func serveDirectory(ctx context.Context, config *configs.Config, log *slog.Logge
 	return f, nil
 }
 
-// stateFolder is where the last good state is kept. Where the default's folder can't be made, as for a
-// user who tries things out, none is.
+// stateFolder is where the last good state is kept: in the folder that the configuration names a folder of
+// its own, since two gateways of one machine must not take over each other's. Where the default's folder can't
+// be made, as for a user who tries things out, nothing is kept.
 func stateFolder(config *configs.Config, log *slog.Logger) string {
 	folder := string(config.Directory.State)
-	if _, chosen := config.Position("directory.state"); chosen || folder == "" {
+	if folder == "" {
+		return ""
+	}
+	file, _ := config.Position("")
+	path, err := filepath.Abs(file.File)
+	if err != nil {
+		log.Warn("the directory's state is not kept", "err", err)
+		return ""
+	}
+	sum := sha256.Sum256([]byte(path))
+	folder = filepath.Join(folder, hex.EncodeToString(sum[:6]))
+	if _, chosen := config.Position("directory.state"); chosen {
 		return folder
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {

@@ -90,7 +90,7 @@ func routes(t *testing.T, servers []runningServer) string {
 	mailboxes := filepath.Join(t.TempDir(), "mailboxes.map")
 	var rows strings.Builder
 	config := fmt.Sprintf("timeouts: {drain: 5s}\n"+
-		"directory:\n  default_domain: example.com\n  sources: [{type: file, path: %s}]\n"+
+		"directory:\n  default_domain: example.com\n  state: ''\n  sources: [{type: file, path: %s}]\n"+
 		"backends:\n  static:\n", mailboxes)
 	for _, s := range servers {
 		config += fmt.Sprintf("    - {name: %s, address: %q}\n", s.Name, s.address)

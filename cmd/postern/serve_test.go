@@ -78,6 +78,7 @@ func (s *site) configure(more string) {
 directory:
   default_domain: example.com
   sources: [{type: file, path: mailboxes.map}]
+  state: state
 backends:
   static:
     - {name: guest-01, address: %q}
@@ -251,7 +252,7 @@ func TestServeReload(t *testing.T) {
 	t.Log("a broken configuration is refused, with its place, and the old one serves")
 	s.configure("colour: blue\n")
 	p.signal(t, syscall.SIGHUP)
-	p.waitFor(t, "reload refused", "postern.yaml:9:1", "colour")
+	p.waitFor(t, "reload refused", "postern.yaml:10:1", "colour")
 	p.expect(t, "alice", "alice on guest-01")
 
 	t.Log("a key that can't change is named")
@@ -384,7 +385,7 @@ func TestServeFaultsAtStart(t *testing.T) {
 		status int
 		says   string
 	}{
-		"broken configuration": {func(s *site) { s.configure("colour: blue\n") }, 2, "postern.yaml:9:1"},
+		"broken configuration": {func(s *site) { s.configure("colour: blue\n") }, 2, "postern.yaml:10:1"},
 		"broken map":           {func(s *site) { s.write("mailboxes.map", "x\n") }, 2, "mailboxes.map:1"},
 		"no map":               {func(s *site) { _ = os.Remove(filepath.Join(s.dir, "mailboxes.map")) }, 2, "mailboxes.map"},
 		"address in use": {func(s *site) {
