@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestExampleSmallSite(t *testing.T) {
@@ -51,10 +52,69 @@ func TestExamplePublicEdge(t *testing.T) {
 	checkExampleMap(t, c)
 }
 
+func TestExampleConsulSite(t *testing.T) {
+	t.Setenv("POSTERN_CONSUL_TOKEN", "secret")
+	c := loadExample(t, "consul-site", "guest-01=mailbox guest-02=mailbox guest-03=mailbox")
+	if s := c.Directory.Sources[0]; s.Type != SourceConsul || s.Prefix != "postern/directory" || s.Token.Reveal() != "secret" {
+		t.Errorf("the source is %+v", s)
+	}
+	if c.Backends.Static[0].Weight != 2 || c.Directory.Socketmap[0].Transport != "lmtp:inet:[{host}]:{lmtp}" {
+		t.Errorf("got %+v, %+v", c.Backends.Static[0], c.Directory.Socketmap[0])
+	}
+}
+
+func TestExampleSQLSite(t *testing.T) {
+	t.Setenv("POSTERN_DB_PASSWORD", "secret")
+	c := loadExample(t, "sql-site", "guest-01=mailbox guest-02=mailbox")
+	s := c.Directory.Sources[1]
+	if s.Driver != DriverPostgres || !strings.Contains(s.DSN.Reveal(), ":secret@db.example.com/") || s.Listen != "postern" || s.Stale != 72*time.Hour {
+		t.Errorf("the source is %+v", s)
+	}
+	checkExampleMap(t, c)
+}
+
+func TestExampleLDAPSite(t *testing.T) {
+	t.Setenv("POSTERN_LDAP_PASSWORD", "secret")
+	c := loadExample(t, "ldap-site", "staff=mailbox students=mailbox lobby=typed")
+	people, projects := c.Directory.Sources[0], c.Directory.Sources[1]
+	if people.Mode != LDAPFollow || !people.StartTLS || projects.Mode != LDAPAsk || c.Directory.Unknown.Backend() != "lobby" {
+		t.Errorf("the sources are %+v", c.Directory.Sources)
+	}
+}
+
+func TestExampleBehindNginx(t *testing.T) {
+	t.Setenv("POSTERN_SERVICE_KEY", "secret")
+	t.Setenv("POSTERN_NGINX_KEY", "another")
+	c := loadExample(t, "behind-nginx", "guest-01=typed guest-02=typed")
+	if s := c.Directory.Sources[1]; s.Type != SourceAuthHTTP || s.Headers[0].Value.Reveal() != "secret" || len(s.URLs) != 2 {
+		t.Errorf("the source is %+v", s)
+	}
+	if c.Directory.AuthHTTP[0].Key.Reveal() != "another" || c.Backends.Static[0].Ports.IMAP != 143 || c.Backends.Static[1].Ports.IMAP != 1143 {
+		t.Errorf("got %+v, %+v", c.Directory.AuthHTTP, c.Backends.Static)
+	}
+	checkExampleMap(t, c)
+}
+
+// loadExample expects an example's backends and their logins.
+func loadExample(t *testing.T, name, want string) *Config {
+	t.Helper()
+	c, err := Load("examples/" + name + "/postern.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(c); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	return c
+}
+
 // TestExamplesAreAllLoaded: an example nobody loads rots.
 func TestExamplesAreAllLoaded(t *testing.T) {
 	found, err := filepath.Glob("examples/*/postern.yaml")
-	want := []string{"examples/many-guests/postern.yaml", "examples/public-edge/postern.yaml", "examples/small-site/postern.yaml"}
+	var want []string
+	for _, name := range []string{"behind-nginx", "consul-site", "ldap-site", "many-guests", "public-edge", "small-site", "sql-site"} {
+		want = append(want, "examples/"+name+"/postern.yaml")
+	}
 	if err != nil || !slices.Equal(found, want) {
 		t.Errorf("found %v, %v", found, err)
 	}

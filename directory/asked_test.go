@@ -296,3 +296,20 @@ func TestAskedSourceFailingIsLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+// deaf is a Resolver that is told of no change.
+type deaf struct{ Resolver }
+
+// TestADirectoryThatIsOnlyAskedGoesOn: nothing has to run for it, and it is not over therefore.
+func TestADirectoryThatIsOnlyAskedGoesOn(t *testing.T) {
+	r := newResolving("alice guest-01")
+	asking(t, Options{Sources: []NamedSource{{Name: "a", Resolver: deaf{r}}}}, func(t *testing.T, d *Directory, _ *bytes.Buffer) {
+		time.Sleep(time.Minute)
+		if got := owner(t, d, Query{User: "alice"}); got != "guest-01" || r.closed != 0 {
+			t.Errorf("alice is at %s, closed %d times", got, r.closed)
+		}
+	})
+	if r.closed != 1 {
+		t.Errorf("closed %d times", r.closed)
+	}
+}

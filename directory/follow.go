@@ -17,6 +17,12 @@ const (
 	maxPause   = time.Minute
 )
 
+// firstWord is how long a source may say nothing before what was saved serves. It is less than a gateway's start
+// waits, and more than a large file takes.
+const firstWord = 15 * time.Second
+
+var errSilent = errors.New("it has said nothing yet")
+
 var errStopped = errors.New("it is not followed any more")
 
 // follower runs one source, applies what it says, and keeps the last good state
@@ -133,6 +139,7 @@ func (f *follower) follow(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- f.source.Run(ctx, look, up) }()
 	everything := true // the first good update is the whole state
+	silence := time.After(firstWord)
 	for {
 		requests, ask := f.requests, chan struct{}(nil)
 		if f.waiting != nil {
@@ -145,6 +152,8 @@ func (f *follower) follow(ctx context.Context) error {
 		case u := <-up:
 			f.take(u, everything)
 			everything = everything && u.Err != nil
+		case <-silence:
+			f.waitNoLonger()
 		case f.waiting = <-requests:
 		case answer := <-f.confirms:
 			answer <- f.confirm()
@@ -153,6 +162,17 @@ func (f *follower) follow(ctx context.Context) error {
 		case err := <-ended:
 			return err
 		}
+	}
+}
+
+// waitNoLonger serves what was saved where the source hangs: its own time-out may be minutes away. Without anything
+// saved there is nothing to do but wait: reading ten million entries takes a while too.
+func (f *follower) waitNoLonger() {
+	if f.serving != nil {
+		return
+	}
+	if f.restore(); f.serving != nil {
+		f.failed(fmt.Errorf("following source %s: %w", f.name, errSilent))
 	}
 }
 

@@ -27,6 +27,7 @@ func (d *Directory) Run(ctx context.Context) {
 	for _, s := range d.shadows {
 		running.Go(func() { s.run(ctx, d) })
 	}
+	<-ctx.Done() // a directory that is only asked has nothing to run, and is not over
 	running.Wait()
 	for _, p := range d.allPlaces() {
 		if err := p.close(); err != nil {

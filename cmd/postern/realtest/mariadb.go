@@ -27,7 +27,7 @@ func StartMariaDB(t testing.TB, password string) (*Database, error) {
 	}
 	host, port, _ := net.SplitHostPort(d.Address)
 	d.command = func() *exec.Cmd {
-		cmd := exec.Command("/usr/sbin/mariadbd", "--no-defaults", "--datadir="+data, "--bind-address="+host, "--port="+port,
+		cmd := exec.Command("/usr/sbin/mariadbd", "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--bind-address="+host, "--port="+port,
 			"--socket="+d.Socket, "--pid-file="+filepath.Join(dir, "pid"), "--init-file="+begin, "--skip-name-resolve",
 			"--ssl-cert="+d.Certificate, "--ssl-key="+d.key,
 			"--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0",
@@ -47,7 +47,7 @@ GRANT ALL ON *.* TO '%[1]s'@'%%';
 	if err := os.WriteFile(begin, []byte(statements), 0o644); err != nil {
 		return err
 	}
-	install := exec.Command("/usr/bin/mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db",
+	install := exec.Command("/usr/bin/mariadb-install-db", "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--skip-test-db",
 		"--auth-root-authentication-method=normal", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M")
 	if out, err := asUser(install, dir, runAs).CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)

@@ -21,7 +21,10 @@ func FetchCurl(ctx context.Context, a Account) ([][]byte, error) {
 	}
 	var messages [][]byte
 	for line := range bytes.Lines(list) {
-		number, _, _ := bytes.Cut(line, []byte(" "))
+		number, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+		if len(number) == 0 {
+			continue // all that curl says of an empty mailbox
+		}
 		message, err := curl(string(number))
 		if err != nil {
 			return nil, err
