@@ -15,12 +15,6 @@ type DirectoryState struct {
 	Sources []Source `json:"sources"` // in the order in which they are asked
 }
 
-// BackendList is the answer to GET /api/v1/backends.
-type BackendList struct {
-	Gateway  string    `json:"gateway"`
-	Backends []Backend `json:"backends"`
-}
-
 // Reloaded is the answer to a POST /api/v1/reload that took.
 type Reloaded struct {
 	Gateway  string `json:"gateway"`
@@ -43,7 +37,7 @@ func (s *Server) readyz(w *response, _ *http.Request) {
 
 func (s *Server) readiness(f *Facts) Readiness {
 	open, limit := s.options.Descriptors()
-	return f.readiness(time.Now(), open, limit)
+	return f.readiness(time.Now(), s.options.Backends(), open, limit)
 }
 
 func (s *Server) metrics(w *response, r *http.Request) { s.pages.ServeHTTP(w, r) }
@@ -63,19 +57,6 @@ func (s *Server) directory(w *response, r *http.Request) {
 	reply(w, http.StatusOK, DirectoryState{
 		Gateway: facts.Gateway, Sources: aged(facts.Directory, time.Now(), callerOf(r).role),
 	})
-}
-
-func (s *Server) backends(w *response, _ *http.Request) {
-	count := make(map[string]int)
-	for _, session := range s.options.Sessions() {
-		count[session.Backend]++
-	}
-	list := BackendList{Gateway: s.options.Facts().Gateway, Backends: []Backend{}}
-	for _, b := range s.options.Backends() {
-		b.Sessions = count[b.Name]
-		list.Backends = append(list.Backends, b)
-	}
-	reply(w, http.StatusOK, list)
 }
 
 func (s *Server) sessions(w *response, r *http.Request) {

@@ -46,6 +46,9 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	for _, d := range backendDescs {
+		out <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -55,7 +58,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	open, limit := c.server.options.Descriptors()
-	ready := facts.readiness(now, open, limit)
+	backends := c.server.options.Backends()
+	ready := facts.readiness(now, backends, open, limit)
 	gauge(readyDesc, truth(ready.Ready))
 	gauge(drainingDesc, truth(facts.Draining))
 	gauge(degradedDesc, float64(len(ready.Degraded)))
@@ -68,6 +72,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.count(out)
 	}
 	out <- prometheus.MustNewConstMetric(forwardedDesc, prometheus.CounterValue, float64(facts.Forwarded))
+	gauge(distrustDesc, truth(facts.Distrust))
+	for _, b := range backends {
+		b.collect(out)
+	}
 	for name, cert := range byName(facts.Certificates) {
 		gauge(expiryDesc, float64(cert.NotAfter.Unix()), name)
 		gauge(certFailingDesc, truth(cert.Failing), name)

@@ -16,6 +16,8 @@ type Facts struct {
 	Listeners    []Listener    `json:"listeners"`
 	Directory    []Source      `json:"directory"` // in the order in which they are asked
 	Certificates []Certificate `json:"certificates,omitempty"`
+	Catalogue    *Catalogue    `json:"catalogue,omitempty"`
+	Distrust     bool          `json:"distrust"`  // most backends look down, so the gateway's own checks don't count
 	Forwarded    uint64        `json:"forwarded"` // logins of mailboxes that no source knows, sent on by directory.unknown
 }
 
@@ -58,14 +60,6 @@ type Certificate struct {
 	Failing  bool      `json:"failing"` // its newest file can't be used, an older one serves
 }
 
-// Backend is a server that owns mailboxes, as far as it is known without asking it.
-type Backend struct {
-	Name      string   `json:"name"`
-	Addresses []string `json:"addresses"`
-	Aliases   []string `json:"aliases,omitempty"`
-	Sessions  int      `json:"sessions"` // counted when it is asked for
-}
-
 // Readiness says whether new clients should be sent here.
 //
 // Only what concerns this gateway alone is a Reason against it. What hits all gateways alike
@@ -84,7 +78,7 @@ const (
 
 // readiness judges the facts. The texts name no person: the probes door tells
 // them to everybody, so an error's own text has no place here.
-func (f *Facts) readiness(now time.Time, open, limit int) Readiness {
+func (f *Facts) readiness(now time.Time, backends []Backend, open, limit int) Readiness {
 	r := Readiness{Degraded: []string{}}
 	if f.Draining {
 		r.Reasons = append(r.Reasons, "draining")
@@ -102,6 +96,8 @@ func (f *Facts) readiness(now time.Time, open, limit int) Readiness {
 	for _, c := range f.Certificates {
 		r.Degraded = append(r.Degraded, c.degraded(now)...)
 	}
+	r.Degraded = append(r.Degraded, f.Catalogue.degraded(now)...)
+	r.Degraded = append(r.Degraded, degradedBackends(backends, f.Distrust)...)
 	r.Ready = len(r.Reasons) == 0
 	return r
 }

@@ -30,6 +30,8 @@ var routes = []route{
 	{http.MethodGet, "/api/v1/mailboxes/{address}", Helpdesk, false, (*Server).explain},
 	{http.MethodPost, "/api/v1/mailboxes/{address}/forget", Helpdesk, false, (*Server).forget},
 	{http.MethodPost, "/api/v1/directory/{source}/confirm", Operator, false, (*Server).confirm},
+	{http.MethodPost, "/api/v1/backends/{name}/drain", Operator, false, (*Server).drain},
+	{http.MethodPost, "/api/v1/backends/{name}/resume", Operator, false, (*Server).resume},
 	{http.MethodPost, "/api/v1/reload", Operator, false, (*Server).reload},
 }
 

@@ -17,6 +17,7 @@ func TestRoutesByRole(t *testing.T) {
 		"GET /api/v1/mailboxes/{address}":         Helpdesk,
 		"POST /api/v1/reload":                     Operator,
 		"POST /api/v1/mailboxes/{address}/forget": Helpdesk, "POST /api/v1/directory/{source}/confirm": Operator,
+		"POST /api/v1/backends/{name}/drain": Operator, "POST /api/v1/backends/{name}/resume": Operator,
 		"GET /debug/pprof/": Operator, "GET /debug/pprof/profile": Operator,
 		"GET /debug/pprof/trace": Operator, "GET /debug/pprof/symbol": Operator,
 	}
@@ -29,7 +30,7 @@ func TestRoutesByRole(t *testing.T) {
 	}
 	for _, r := range all {
 		name := r.method + " " + r.path
-		path := strings.NewReplacer("{id}", "s-1", "{address}", "alice@example.com", "{source}", "file:a.map").Replace(r.path)
+		path := strings.NewReplacer("{id}", "s-1", "{address}", "alice@example.com", "{source}", "file:a.map", "{name}", "guest-01").Replace(r.path)
 		if strings.Contains(name, "DELETE /api/v1/sessions") && !strings.Contains(name, "id") {
 			path += "?backend=guest-02"
 		}
@@ -103,11 +104,11 @@ func TestChangesAreRecorded(t *testing.T) {
 // A fault in a page is an answer and a record, and the next request is served.
 func TestPanicIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	g := open(t, func(o *Options, _ *limits) { o.Backends = func() []Backend { panic("broken") } })
-	if got := g.as(t, viewerSecret, "GET", "/api/v1/backends"); got.status != http.StatusInternalServerError || strings.Contains(got.body, "broken") {
+	g := open(t, func(o *Options, _ *limits) { o.Sessions = func() []Session { panic("broken") } })
+	if got := g.as(t, helpdeskSecret, "GET", "/api/v1/sessions"); got.status != http.StatusInternalServerError || strings.Contains(got.body, "broken") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if text := g.logs.String(); !strings.Contains(text, "fault=broken") || strings.Contains(text, viewerSecret) {
+	if text := g.logs.String(); !strings.Contains(text, "fault=broken") || strings.Contains(text, helpdeskSecret) {
 		t.Errorf("the log says %s", text)
 	}
 	if got := g.as(t, viewerSecret, "GET", "/api/v1/status"); got.status != 200 {

@@ -17,7 +17,12 @@ import (
 type Options struct {
 	Facts    func() Facts
 	Sessions func() []Session
-	Backends func() []Backend // without the number of sessions
+	Backends func() []Backend
+	// Drain lets no new sessions in to a backend, on somebody's word. Those that run are ended after the
+	// deadline, unless that is negative. The error is ErrNoBackend, or that the word can't be kept.
+	Drain func(name, by string, deadline time.Duration) error
+	// Resume takes that back.
+	Resume func(name, by string) error
 	// Kick ends the sessions of these ids and tells how many there were.
 	Kick func(ids []string) int
 	// Explain answers for what somebody would type as user. Its error is a fault of the

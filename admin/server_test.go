@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -39,6 +40,7 @@ type gateway struct {
 	facts    Facts
 	sessions []Session
 	kicked   []string
+	drains   []string
 	reloads  int
 	fault    error
 }
@@ -96,7 +98,9 @@ func (g *gateway) options(t *testing.T) Options {
 			return g.sessions
 		},
 		Backends: func() []Backend {
-			return []Backend{{Name: "guest-01", Addresses: []string{"127.0.0.11:110"}}, {Name: "guest-02"}}
+			return []Backend{
+				{Name: "guest-01", Addresses: []string{"127.0.0.11:110"}, State: "usable", Sessions: 1}, {Name: "guest-02", State: "usable", Sessions: 2},
+			}
 		},
 		Kick: g.kick,
 		Explain: func(_ context.Context, address string) (Explanation, error) {
@@ -105,6 +109,15 @@ func (g *gateway) options(t *testing.T) Options {
 			}
 			return Explanation{Typed: address, Mailbox: strings.ToLower(address), Sources: []SourceAnswer{{Source: g.facts.Directory[0]}}}, nil
 		},
+		Drain: func(name, by string, deadline time.Duration) error {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.drains = append(g.drains, fmt.Sprint(name, " ", by, " ", deadline)); name == "nobody" {
+				return ErrNoBackend
+			}
+			return nil
+		},
+		Resume: func(name, by string) error { return map[string]error{"nobody": ErrNoBackend}[name] },
 		Confirm: func(source string) error {
 			return map[string]error{"nobody": ErrNoSource, "file:b.map": ErrNotHeld}[source]
 		},

@@ -25,6 +25,9 @@ type Session struct {
 	ToClient  int64          `json:"to_client"`  // octets after the login
 	ToBackend int64          `json:"to_backend"` // octets after the login
 	TLS       string         `json:"tls,omitempty"`
+	// Verb is the last command, if POP3 has it, and Outstanding how many have no answer yet.
+	Verb        string `json:"verb,omitempty"`
+	Outstanding int    `json:"outstanding,omitempty"`
 }
 
 // SessionList is the answer to GET /api/v1/sessions: the oldest first.

@@ -3,6 +3,8 @@ package backend
 import (
 	"bytes"
 	"encoding/base64"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"postern/pop3"
@@ -24,12 +26,12 @@ func (e Entry) mechanism() pop3.Mechanism {
 // round trips USER and PASS do the same. An OAuth message of any length goes out;
 // one too long for the line waits for the backend to ask for it.
 func (l *Login) auth() bool {
-	command, whole := pop3.AppendAuth(l.short[:0], l.credentials)
+	segment, whole := pop3.AppendAuth(l.command, l.credentials)
 	if !whole && l.mechanism == pop3.PLAIN {
 		return false
 	}
 	l.shown = whole
-	l.send(Auth, command)
+	l.add(Auth, segment)
 	return true
 }
 
@@ -67,6 +69,31 @@ func (l *Login) Acknowledge() {
 		l.send(Challenge, pop3.AppendAcknowledgment(l.short[:0], l.mechanism))
 	}
 }
+
+// ofAuth tells whether a challenge may come at that step.
+func (s Step) ofAuth() bool { return s == Auth || s == Message || s == Challenge }
+
+// unfamiliar are the words of servers that don't know AUTH or its mechanism, as
+// their first ones: no wrong password is called so.
+var unfamiliar = [...]string{
+	"unknown command", "invalid command", "unrecognized command", "unsupported", "unknown auth",
+	"command not", "not implemented", "not supported", "authentication mechanism not", "invalid auth", "bad command", "syntax error",
+}
+
+// isUnknown tells whether AUTH was refused for its own sake, and not the user's. What
+// was learnt of the backend is wrong then, and may not cost anybody a password that
+// the mail program throws away behind [AUTH].
+func isUnknown(refusal pop3.Reply) bool {
+	if refusal.Code != pop3.NoCode {
+		return false
+	}
+	text := strings.ToLower(refusal.Text[:min(len(refusal.Text), maxRefusal)])
+	return slices.ContainsFunc(unfamiliar[:], func(words string) bool { return strings.HasPrefix(text, words) })
+}
+
+// Unlearnt tells whether the backend didn't know what it was known to offer, so
+// that it is to be asked anew, see [Learner.Suspect].
+func (e *Error) Unlearnt() bool { return e.Kind == Temporary && e.Step == Auth }
 
 // withheld stands for a text that repeats a secret.
 const withheld = "[withheld: it repeats the secret]"

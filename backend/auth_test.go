@@ -53,7 +53,7 @@ func TestLoginPlain(t *testing.T) {
 		{name: "dovecot refuses", turns: []string{"+OK Dovecot ready.\r\n", "-ERR [AUTH] Authentication failed.\r\n"}, code: pop3.Auth},
 		{name: "dovecot locked", turns: []string{"+OK Dovecot ready.\r\n", "-ERR [IN-USE] Mailbox is locked by another POP3 session.\r\n"}, code: pop3.InUse},
 		{name: "cyrus locked", turns: []string{"+OK ready\r\n", "-ERR Unable to lock maildrop: Mailbox is locked by POP server\r\n"}, code: pop3.InUse},
-		{name: "no verdict", turns: []string{"+OK ready\r\n", "-ERR Unknown command.\r\n"}, code: pop3.Auth},
+		{name: "no reason", turns: []string{"+OK ready\r\n", "-ERR unknown user or wrong password\r\n"}, code: pop3.Auth},
 	} {
 		for _, chunk := range []int{0, 1, 7} {
 			o := play(t, backend.NewLogin(plain(user, password), refusals(t)), c.turns, chunk)

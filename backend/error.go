@@ -17,9 +17,12 @@ const (
 	TimedOut                    // a step took longer than it may
 	Closed                      // the connection ended within a step
 	Protocol                    // not POP3, spoke out of turn, or an endless line
-	Temporary                   // greeted with -ERR
+	Temporary                   // greeted with -ERR, or doesn't know what it was known to know
 	Refused                     // an answer to the login; Code says why
 	Canceled                    // our side gave up: the client left, shutdown
+	Unsecured                   // no TLS: STLS refused, no common version, a certificate not to be believed
+	Local                       // this machine's own fault: descriptors, ports or memory used up
+	Loop                        // the session came through too many proxies already
 )
 
 var kinds = [...]string{
@@ -30,6 +33,9 @@ var kinds = [...]string{
 	Temporary:   "temporary failure",
 	Refused:     "refused",
 	Canceled:    "canceled",
+	Unsecured:   "no tls",
+	Local:       "this machine's fault",
+	Loop:        "proxies loop",
 }
 
 // String returns the kind as logs have it.
@@ -51,11 +57,15 @@ const (
 	Challenge // the client's answer to an OAuth mechanism's error, then the backend's to that
 	Capa
 	Quit
+	Stls
+	Secure  // the TLS handshake
+	Xclient // who the client is, in Dovecot's way
 )
 
 var steps = [...]string{
 	Connect: "connect", Greeting: "greeting", User: "user", Pass: "pass",
 	Auth: "auth", Message: "message", Challenge: "challenge", Capa: "capa", Quit: "quit",
+	Stls: "stls", Secure: "secure", Xclient: "xclient",
 }
 
 // String returns the step as logs have it.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +18,10 @@ const (
 	askAgain     = 10 * time.Minute // after an answer
 	askAgainSoon = 30 * time.Second // after a failure
 	askedAtOnce  = 8
+
+	// suspicion is how old knowledge has to be for a login that it misled to have it
+	// looked at: a backend that contradicts itself isn't asked for each login.
+	suspicion = 10 * time.Second
 )
 
 // spread is d, give or take a tenth, so that gateways that started together don't
@@ -47,6 +50,13 @@ type subject struct {
 	failing bool // the last time it didn't answer
 	asking  bool
 	due     time.Time
+	asked   time.Time // when the last answer or failure came
+}
+
+// errand is one backend to be asked, as it was known when it was due.
+type errand struct {
+	subject *subject
+	target  Target
 }
 
 // NewLearner returns a learner that knows no backend yet. Nothing is asked before Run.
@@ -57,7 +67,7 @@ func NewLearner(connector Connector, log *slog.Logger) *Learner {
 }
 
 // Sync replaces the backends that are asked. What is known of one is kept while
-// its name and its addresses stay. One whose configuration says what it offers is
+// its name and the way to it stay. One whose configuration says what it offers is
 // not asked.
 func (l *Learner) Sync(targets []Target) {
 	l.mu.Lock()
@@ -68,7 +78,8 @@ func (l *Learner) Sync(targets []Target) {
 		switch {
 		case t.Capabilities != nil:
 			next[t.Name] = &subject{target: t, offer: *t.Capabilities, seen: true}
-		case old != nil && old.target.Capabilities == nil && slices.Equal(old.target.Addresses, t.Addresses):
+		case old != nil && old.target.Capabilities == nil && old.target.sameWay(t):
+			old.target = t
 			next[t.Name] = old
 		default:
 			next[t.Name] = &subject{target: t, due: time.Now().Add(rand.N(askFirst))}
@@ -95,9 +106,23 @@ func (l *Learner) Of(name string) (offer pop3.Capabilities, ok bool) {
 	return s.offer, true
 }
 
+// Suspect says that a login found a backend not to offer what it was known to
+// offer ([Error.Unlearnt]): it is asked again soon.
+func (l *Learner) Suspect(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.subjects[name]
+	now := time.Now()
+	if s == nil || s.target.Capabilities != nil || s.asking || now.Sub(s.asked) < suspicion {
+		return
+	}
+	s.due = now
+	l.wake()
+}
+
 // Run asks until the context ends, and returns when nobody is asked any more.
 func (l *Learner) Run(ctx context.Context) {
-	queue := make(chan *subject)
+	queue := make(chan errand)
 	var askers sync.WaitGroup
 	defer askers.Wait()
 	defer close(queue)
@@ -105,13 +130,13 @@ func (l *Learner) Run(ctx context.Context) {
 		askers.Go(func() { l.work(ctx, queue) })
 	}
 	for ctx.Err() == nil {
-		s, pause := l.next(time.Now())
-		if s == nil {
+		e, pause := l.next(time.Now())
+		if e.subject == nil {
 			l.rest(ctx, pause)
 			continue
 		}
 		select {
-		case queue <- s:
+		case queue <- e:
 		case <-ctx.Done():
 		}
 	}
@@ -136,9 +161,10 @@ func (l *Learner) wake() {
 }
 
 // next takes the backend that is to be asked first, or tells for how long nobody is.
-func (l *Learner) next(now time.Time) (first *subject, pause time.Duration) {
+func (l *Learner) next(now time.Time) (e errand, pause time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var first *subject
 	for _, s := range l.subjects {
 		switch {
 		case s.asking || s.target.Capabilities != nil:
@@ -148,20 +174,20 @@ func (l *Learner) next(now time.Time) (first *subject, pause time.Duration) {
 	}
 	switch {
 	case first == nil:
-		return nil, askAgain // or until there is news
+		return errand{}, askAgain // or until there is news
 	case first.due.After(now):
-		return nil, first.due.Sub(now)
+		return errand{}, first.due.Sub(now)
 	}
 	first.asking = true
-	return first, 0
+	return errand{first, first.target}, 0
 }
 
 // work is one of those who ask.
-func (l *Learner) work(ctx context.Context, queue <-chan *subject) {
-	for s := range queue {
-		offer, err := ask(ctx, l.connector, s.target)
+func (l *Learner) work(ctx context.Context, queue <-chan errand) {
+	for e := range queue {
+		offer, err := ask(ctx, l.connector, e.target)
 		if ctx.Err() == nil {
-			l.learnt(s, offer, err)
+			l.learnt(e.subject, offer, err)
 		}
 	}
 }
@@ -169,7 +195,7 @@ func (l *Learner) work(ctx context.Context, queue <-chan *subject) {
 func (l *Learner) learnt(s *subject, offer pop3.Capabilities, err error) {
 	l.mu.Lock()
 	before := *s
-	s.asking, s.failing = false, err != nil
+	s.asking, s.failing, s.asked = false, err != nil, time.Now()
 	if err == nil {
 		s.offer, s.seen, s.due = offer, true, time.Now().Add(spread(askAgain))
 	} else {

@@ -132,7 +132,7 @@ func TestLearnerAtOnce(t *testing.T) {
 		}
 		for _, g := range guests {
 			want := strings.Repeat("CAPA QUIT ", len(g.times()))
-			if heard := strings.Join(g.heard, " ") + " "; len(heard) < 10 || !strings.HasPrefix(want, heard) { // some are being asked
+			if heard := strings.Join(g.lines(), " ") + " "; len(heard) < 10 || !strings.HasPrefix(want, heard) { // some are being asked
 				t.Errorf("%s heard %q", g.target.Name, heard)
 			}
 		}
@@ -172,8 +172,8 @@ func TestLearnerRunEnds(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		synctest.Wait()
-		if said := log.take(); strings.Join(slow.heard, " ") != "CAPA QUIT" || said != "" {
-			t.Errorf("heard %q, log:\n%s", slow.heard, said)
+		if said := log.take(); strings.Join(slow.lines(), " ") != "CAPA QUIT" || said != "" {
+			t.Errorf("heard %q, log:\n%s", slow.lines(), said)
 		}
 		pass(time.Hour)
 		if len(slow.times()) != 1 {

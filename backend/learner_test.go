@@ -137,7 +137,7 @@ func (g *guest) times() []time.Time {
 }
 
 // learn runs a learner to the test's end. The log it returns is complete down to debug.
-func learn(t *testing.T, e *estate) (*backend.Learner, *logbook) {
+func learn(t *testing.T, e backend.Connector) (*backend.Learner, *logbook) {
 	t.Helper()
 	log := new(logbook)
 	l := backend.NewLearner(e, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -168,6 +168,13 @@ func (b *logbook) take() string {
 	defer b.mu.Unlock()
 	defer b.text.Reset()
 	return b.text.String()
+}
+
+// lines are what its sessions heard.
+func (g *guest) lines() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]string(nil), g.heard...)
 }
 
 func targets(guests ...*guest) []backend.Target {
@@ -274,8 +281,8 @@ func TestLearnerTimes(t *testing.T) {
 		pass(3 * time.Hour)
 		checkPauses(t, "up", start, up.times(), 9*time.Minute, 11*time.Minute)
 		checkPauses(t, "down", start, down.times(), 27*time.Second, 33*time.Second)
-		if want := strings.Repeat("CAPA QUIT ", len(up.times())); strings.Join(up.heard, " ")+" " != want {
-			t.Errorf("heard %q", up.heard)
+		if want := strings.Repeat("CAPA QUIT ", len(up.times())); strings.Join(up.lines(), " ")+" " != want {
+			t.Errorf("heard %q", up.lines())
 		}
 
 		down.set(full, false)

@@ -36,28 +36,42 @@ type Entry struct {
 	User        string
 	Credentials pop3.Credentials
 	AuthPlain   bool // the backend is known to offer AUTH PLAIN
+	Pipelining  bool // and PIPELINING: what needs no answer in between goes in one segment
+
+	STLS    bool // nothing is said of the client or the user before TLS is up
+	XCLIENT bool // the backend is told of the origin
+	Origin  Origin
 }
 
 // Login is the dialogue with a backend from its greeting to its verdict. It owns
 // no socket, clock or goroutine: a driver feeds Input with what the backend said,
-// sends what Output returns, bounds the time of each Step, looks for a Challenge,
-// and reports through Stop what ended the dialogue from outside.
+// sends what Output returns, bounds the time of each Step, looks whether TLS is
+// asked for (NeedsTLS) and for a Challenge, and reports through Stop what ended the
+// dialogue from outside.
 //
 // There are three ways in, see auth.go for the last two. USER goes out after the
 // greeting and PASS only after USER's +OK, so that nothing beyond RFC 1939 is
-// asked of a server of which nothing is known. AUTH PLAIN is one round trip
-// instead of two. An OAuth message is passed on with its own mechanism.
+// asked of a server of which nothing is known; where it is known for PIPELINING,
+// both go in one segment. AUTH PLAIN is one round trip always. An OAuth message is
+// passed on with its own mechanism. What comes before these is in preamble.go.
 type Login struct {
 	credentials pop3.Credentials // with the user that the backend gets
 	mechanism   pop3.Mechanism   // of AUTH; empty for USER and PASS
+	stls        bool
+	xclient     bool
+	pipelining  bool
+	origin      Origin
 	refusals    *Refusals
 	lines       *pop3.LineReader
 
 	step    Step
-	shown   bool                      // the backend was sent the secret
-	short   [pop3.MaxCommandLine]byte // holds each command but a long message
-	command []byte                    // the last one written; the driver may hold it
-	pending []byte                    // the command, until Output hands it out
+	behind  []Step                        // whose answers are outstanding behind that of step
+	steps   [3]Step                       // holds them
+	shown   bool                          // the backend was sent the secret
+	short   [3 * pop3.MaxCommandLine]byte // holds each segment but a long message
+	command []byte                        // the last one written; the driver may hold it
+	pending []byte                        // the command, until Output hands it out
+	needs   bool                          // TLS, from the driver
 
 	challenge string // what the backend said to an OAuth message
 	asked     bool   // and what the driver has not acknowledged yet
@@ -77,6 +91,10 @@ func NewLogin(entry Entry, refusals *Refusals) *Login {
 	l := &Login{
 		credentials: entry.Credentials,
 		mechanism:   entry.mechanism(),
+		stls:        entry.STLS,
+		xclient:     entry.XCLIENT,
+		pipelining:  entry.Pipelining,
+		origin:      entry.Origin,
 		refusals:    refusals,
 		lines:       pop3.NewLineReader(maxBuffered),
 		step:        Greeting,
@@ -86,6 +104,7 @@ func NewLogin(entry Entry, refusals *Refusals) *Login {
 		l.refuseUnsendable(User, []byte(entry.User))
 		l.refuseUnsendable(Pass, l.secret())
 	}
+	l.refuseLoop()
 	return l
 }
 
@@ -111,27 +130,40 @@ func (l *Login) Step() Step { return l.step }
 // Input takes what the backend said and tells how many octets it took. That is
 // less than all of p only when there is a result; the octets not taken, and
 // before them Rest, are the client's then.
-func (l *Login) Input(p []byte) int {
-	if l.done || len(p) == 0 {
-		return 0
-	}
-	if len(l.pending) > 0 || l.asked {
-		l.fail(Error{Kind: Protocol, Err: errOutOfTurn})
-		return 0
-	}
-	l.forget()
-	taken := l.lines.Write(p)
-	switch line, ok, err := l.lines.Next(maxReplyLine); {
-	case err != nil:
-		l.fail(Error{Kind: Protocol, Err: err})
-	case ok:
-		l.answer(line)
+func (l *Login) Input(p []byte) (taken int) {
+	for taken < len(p) && !l.done {
+		if l.ours() {
+			l.fail(Error{Kind: Protocol, Err: early(l.step)})
+			return taken
+		}
+		l.forget()
+		taken += l.lines.Write(p[taken:])
+		l.read()
 	}
 	return taken
 }
 
+// ours tells whether it is our side's turn.
+func (l *Login) ours() bool { return len(l.pending) > 0 || l.asked || l.needs }
+
+// read takes the answers that are there. More than one may be, if more than one
+// command went out together.
+func (l *Login) read() {
+	for !l.done && !l.ours() {
+		line, ok, err := l.lines.Next(maxReplyLine)
+		switch {
+		case err != nil:
+			l.fail(Error{Kind: Protocol, Err: err})
+		case !ok:
+			return
+		default:
+			l.answer(line)
+		}
+	}
+}
+
 func (l *Login) answer(line []byte) {
-	if text, ok := pop3.ParseChallenge(line); ok && l.step >= Auth {
+	if text, ok := pop3.ParseChallenge(line); ok && l.step.ofAuth() {
 		l.challenged(string(text))
 		return
 	}
@@ -139,10 +171,10 @@ func (l *Login) answer(line []byte) {
 	switch {
 	case err != nil:
 		l.fail(Error{Kind: Protocol, Text: l.quote(line), Err: err})
-	case !reply.OK && l.step == Greeting:
-		l.fail(Error{Kind: Temporary, Text: l.quote(line)})
 	case !reply.OK:
-		l.fail(Error{Kind: Refused, Code: l.refusals.Code(reply), Text: l.quote(line)})
+		l.refused(reply, line)
+	case len(l.behind) > 0:
+		l.step, l.behind = l.behind[0], l.behind[1:]
 	case l.shown:
 		reply.Text = pop3.Printable(reply.Text, maxReplyText)
 		l.reply = reply
@@ -154,34 +186,89 @@ func (l *Login) answer(line []byte) {
 	}
 }
 
-// proceed goes on to the next step.
-func (l *Login) proceed() {
+// refused ends the login, whatever is outstanding: the first refusal is the verdict.
+// Only what was said to user and secret may be held against them.
+func (l *Login) refused(reply pop3.Reply, line []byte) {
+	verdict := Error{Kind: Refused, Text: l.quote(line)}
 	switch {
-	case l.step == User:
-		l.shown = true
-		l.send(Pass, l.line("PASS ", l.secret()))
-	case l.mechanism != "" && l.auth():
+	case l.step == Stls:
+		verdict.Kind = Unsecured
+	case l.step == Greeting || l.step == Xclient || l.step == Auth && isUnknown(reply):
+		verdict.Kind = Temporary
 	default:
-		l.send(User, l.line("USER ", []byte(l.credentials.User)))
+		verdict.Code = l.refusals.Code(reply)
+	}
+	l.fail(verdict)
+}
+
+// proceed goes on to the next step, behind a +OK or the handshake.
+func (l *Login) proceed() {
+	begun := l.step == Greeting || l.step == Secure
+	l.command, l.behind = l.short[:0], l.steps[:0]
+	switch {
+	case l.step == Greeting && l.stls:
+		l.add(Stls, append(l.command, sendStls...))
+	case l.step == Stls:
+		l.needTLS()
+		return
+	case begun && l.xclient:
+		l.add(Xclient, l.origin.appendXCLIENT(l.command))
+		if l.pipelining {
+			l.enter()
+		}
+	case l.step == User:
+		l.pass()
+	default:
+		l.enter()
+	}
+	l.launch()
+}
+
+// enter begins to log in.
+func (l *Login) enter() {
+	if l.mechanism != "" && l.auth() {
+		return
+	}
+	l.add(User, line(l.command, "USER ", []byte(l.credentials.User)))
+	if l.pipelining {
+		l.pass()
 	}
 }
 
-// line is a command whose length refuseUnsendable has checked.
-func (l *Login) line(verb string, argument []byte) []byte {
-	return append(append(append(l.short[:0], verb...), argument...), "\r\n"...)
+func (l *Login) pass() {
+	l.shown = true
+	l.add(Pass, line(l.command, "PASS ", l.secret()))
 }
 
-// send makes a command ready. What lies in the buffer already would be taken for
-// its answer, so nothing may.
-func (l *Login) send(step Step, command []byte) {
-	l.step, l.command, l.pending = step, command, command
+// line is a command whose length refuseUnsendable has checked.
+func line(dst []byte, verb string, argument []byte) []byte {
+	return append(append(append(dst, verb...), argument...), "\r\n"...)
+}
+
+// add makes segment, which ends in the step's command, what is sent next.
+func (l *Login) add(step Step, segment []byte) {
+	l.command, l.behind = segment, append(l.behind, step)
+}
+
+// launch makes the segment ready. What lies in the buffer already would be taken
+// for an answer to it, so nothing may.
+func (l *Login) launch() {
+	l.step, l.behind = l.behind[0], l.behind[1:]
+	l.pending = l.command
 	if l.lines.Buffered() > 0 {
 		l.fail(Error{Kind: Protocol, Err: errOutOfTurn})
 	}
 }
 
+// send makes a single command ready.
+func (l *Login) send(step Step, command []byte) {
+	l.behind = l.steps[:0]
+	l.add(step, command)
+	l.launch()
+}
+
 // Output returns what is to be sent next, all of it, or nothing. It is valid
-// until the next call of Input, Acknowledge or Stop, which overwrite it.
+// until the next call of Input, Acknowledge, Secured or Stop, which overwrite it.
 func (l *Login) Output() []byte {
 	out := l.pending
 	l.pending = nil
@@ -222,8 +309,8 @@ func (l *Login) fail(err Error) {
 }
 
 func (l *Login) finish() {
-	l.done, l.asked = true, false
-	l.pending = nil
+	l.done, l.asked, l.needs = true, false, false
+	l.pending, l.behind = nil, nil
 	l.credentials = pop3.Credentials{}
 	l.forget()
 }

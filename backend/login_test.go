@@ -38,6 +38,9 @@ func newLogin(t testing.TB) *backend.Login {
 	return backend.NewLogin(entry(user, password), refusals(t))
 }
 
+// handshake stands for TLS among what was sent.
+const handshake = "(tls)"
+
 // outcome is all that a driver sees of a dialogue.
 type outcome struct {
 	sent      []string
@@ -49,7 +52,7 @@ type outcome struct {
 
 // play runs a login: each turn is what the backend says before it sees the next
 // command, cut into chunks of that many octets (0: in one). Then it closes. A
-// challenge is acknowledged.
+// challenge is acknowledged, and TLS comes up where it is asked for.
 func play(t testing.TB, l *backend.Login, turns []string, chunk int) outcome {
 	t.Helper()
 	var o outcome
@@ -62,6 +65,13 @@ func play(t testing.TB, l *backend.Login, turns []string, chunk int) outcome {
 		if text, asked := l.Challenge(); asked {
 			o.challenge = text
 			l.Acknowledge()
+		}
+		if l.NeedsTLS() {
+			if out := l.Output(); len(out) > 0 {
+				t.Errorf("ahead of the handshake it wants to send %q", out)
+			}
+			o.sent = append(o.sent, handshake)
+			l.Secured(nil)
 		}
 		if out := l.Output(); len(out) > 0 {
 			o.sent = append(o.sent, string(out))

@@ -46,10 +46,26 @@ func (Login) choices() []string { return words(LoginMailbox, LoginLocal, LoginTy
 // TLSMode says how the connection to a backend is protected.
 type TLSMode string
 
-// TLSNone leaves the connection plain.
-const TLSNone TLSMode = "none"
+// The choices of a backend's tls: plain, by the command STLS, or from the first octet.
+const (
+	TLSNone     TLSMode = "none"
+	TLSSTLS     TLSMode = "stls"
+	TLSImplicit TLSMode = "implicit"
+)
 
-func (TLSMode) choices() []string { return words(TLSNone) }
+func (TLSMode) choices() []string { return words(TLSNone, TLSSTLS, TLSImplicit) }
+
+// ProxyProtocol says whether a backend is told who the client is by a PROXY header.
+type ProxyProtocol string
+
+// The choices of a backend's proxy_protocol.
+const (
+	ProxyNone ProxyProtocol = "none"
+	ProxyV1   ProxyProtocol = "v1"
+	ProxyV2   ProxyProtocol = "v2"
+)
+
+func (ProxyProtocol) choices() []string { return words(ProxyNone, ProxyV1, ProxyV2) }
 
 // Capability is a line of a backend's CAPA (RFC 2449) that clients may be told of.
 // USER is among them so that a server with neither TOP nor UIDL can be written.

@@ -143,15 +143,70 @@ type Backends struct {
 	Defaults        BackendSettings `yaml:"defaults"`
 	AllowedNetworks []netip.Prefix  `yaml:"allowed_networks"`
 	// Include has been read already: what it names stands at Static's end.
-	Include  []Glob    `yaml:"include,single"`
-	Static   []Backend `yaml:"static" seed:"Defaults"`
-	Refusals []Refusal `yaml:"refusals"`
+	Include []Glob    `yaml:"include,single"`
+	Static  []Backend `yaml:"static" seed:"Defaults"`
+	// Consul is where further backends come from.
+	Consul ConsulBackends `yaml:"consul"`
+
+	EagerConnect bool   `yaml:"eager_connect" default:"false"`
+	Health       Health `yaml:"health"`
+	// QueueTimeout is how long a login waits for its turn, where a backend has as many as it takes.
+	QueueTimeout time.Duration `yaml:"queue_timeout" default:"10s" above:"0s"`
+	ReplaceStale OffOrDuration `yaml:"replace_stale" default:"60s"`
+	Refusals     []Refusal     `yaml:"refusals"`
+}
+
+// Health says when backends are checked.
+type Health struct {
+	Interval     time.Duration `yaml:"interval" default:"60s" min:"1s"`
+	DownInterval time.Duration `yaml:"down_interval" default:"2s" min:"100ms"`
+	Timeout      time.Duration `yaml:"timeout" default:"5s" above:"0s"`
+	Fall         int           `yaml:"fall" default:"3" min:"1"`
+	Rise         int           `yaml:"rise" default:"1" min:"1"`
+	// CAPA has checks ask for that too, and not only for the greeting.
+	CAPA bool `yaml:"capa" default:"false"`
+}
+
+// ConsulBackends is a service in Consul's catalogue.
+type ConsulBackends struct {
+	// Service is empty where none come from there.
+	Service Name `yaml:"service"`
+	Tag     Text `yaml:"tag,optional"`
+	// Declared is a key that only an operator changes, with the names of those backends over which
+	// unknown mailboxes may be hashed. Empty: none of Consul's.
+	Declared Text `yaml:"declared,optional"`
+
+	Address    Text      `yaml:"address,optional"`
+	Token      Secret    `yaml:"token"`
+	Namespace  Text      `yaml:"namespace,optional"`
+	Partition  Text      `yaml:"partition,optional"`
+	Datacenter Text      `yaml:"datacenter,optional"`
+	TLS        ClientTLS `yaml:"tls"`
 }
 
 // BackendSettings are those keys of a backend that backends.defaults can preset.
 type BackendSettings struct {
-	Login Login   `yaml:"login" default:"mailbox"`
-	TLS   TLSMode `yaml:"tls" default:"none"`
+	Login Login `yaml:"login" default:"mailbox"`
+
+	TLS                TLSMode `yaml:"tls" default:"none"`
+	CA                 Path    `yaml:"ca,optional"`
+	ServerName         Host    `yaml:"server_name,optional"`
+	InsecureSkipVerify bool    `yaml:"insecure_skip_verify" default:"false"`
+	// Pins are SHA-256 sums of public keys, of which the backend's certificates must have one.
+	Pins []Pin `yaml:"pins"`
+
+	ProxyProtocol ProxyProtocol `yaml:"proxy_protocol" default:"none"`
+	XCLIENT       bool          `yaml:"xclient" default:"false"`
+	SourceAddress Address       `yaml:"source_address,optional"`
+
+	// Zero means no limit, here and in the next.
+	MaxSessions int `yaml:"max_sessions" default:"0" min:"0"`
+	MaxLogins   int `yaml:"max_logins" default:"20" min:"0"`
+
+	// ProbeUser is a mailbox on the backend that checks log in to. Empty: they only take the greeting.
+	ProbeUser     Text   `yaml:"probe_user,optional"`
+	ProbePassword Secret `yaml:"probe_password"`
+
 	// Capabilities are those of a server that knows no CAPA. Empty: asked for, and
 	// without an answer it counts as TOP and UIDL.
 	Capabilities []Capability `yaml:"capabilities"`

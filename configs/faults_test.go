@@ -59,7 +59,6 @@ func TestFaultsOfForm(t *testing.T) {
 		{"a list", "- a\n", []string{"1:1: a list: want a mapping with the keys listeners, "}},
 		{"a word", "  hello\n", []string{"1:3: a single value: want a mapping"}},
 		{"unknown key at the top", minimal + "gateway: {}\n", []string{`3:1: unknown key "gateway" at the top (allowed: listeners, tls, auth, `}},
-		{"later key health", minimal + "backends: {health: {}}\n", []string{`3:12: unknown key "health" in backends (`}},
 		{"later key upgrade", minimal + "timeouts: {upgrade: 1h}\n", []string{`3:12: unknown key "upgrade" in timeouts`}},
 		{"slip", minimal + "limits:\n  sesions: 3\n", []string{`4:3: unknown key "sesions" in limits; did you mean sessions? (allowed: sessions, login_memory, sessions_per_address, `}},
 		{"wrong case", minimal + "Log: {}\n", []string{`3:1: unknown key "Log" at the top; did you mean log?`}},

@@ -66,9 +66,13 @@ func TestDefaults(t *testing.T) {
 			Idle: 15 * time.Minute, Linger: 30 * time.Second, Drain: 5 * time.Minute, Keepalive: time.Minute},
 		Limits:    Limits{Sessions: 10000, LoginMemory: 64 << 20, SessionsPerAddress: 200, SessionsPerMailbox: 20},
 		Directory: Directory{State: "/var/lib/postern/directory", Unknown: "reject", ShrinkGuard: ShrinkGuard{Ratio: 0.5, Rows: 20}, OnMove: "end"},
-		Backends:  Backends{Defaults: BackendSettings{Login: "mailbox", TLS: "none", Weight: 1, Ports: Ports{143, 25, 24}}},
-		Admin:     Admin{Socket: "/run/postern/admin.sock"},
-		Log:       Log{Level: "info", Format: "text", UnknownUsers: "hash", Client: "full"},
+		Backends: Backends{
+			Defaults:     BackendSettings{Login: "mailbox", TLS: "none", ProxyProtocol: "none", MaxLogins: 20, Weight: 1, Ports: Ports{143, 25, 24}},
+			Health:       Health{Interval: time.Minute, DownInterval: 2 * time.Second, Timeout: 5 * time.Second, Fall: 3, Rise: 1},
+			QueueTimeout: 10 * time.Second, ReplaceStale: OffOrDuration(time.Minute),
+		},
+		Admin: Admin{Socket: "/run/postern/admin.sock"},
+		Log:   Log{Level: "info", Format: "text", UnknownUsers: "hash", Client: "full"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

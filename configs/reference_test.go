@@ -25,7 +25,9 @@ directory:
   socketmap: [{address: "127.0.0.1:9112"}]
   auth_http: [{address: "127.0.0.1:9113", key: "${POSTERN_ANNA}"}]
 backends:
-  static: [{name: guest-01, address: "127.0.0.11:110"}]
+  defaults: {probe_user: probe, probe_password: "${POSTERN_ANNA}"}
+  static: [{name: guest-01, address: "127.0.0.11:110", tls: implicit, ca: guests.pem}]
+  consul: {service: pop3, token: "${POSTERN_ANNA}"}
   refusals: [{match: "(?i)mailbox is busy", code: IN-USE}]
 admin:
   tls: {certificates: [{cert: cert.pem, key: key.pem}, {dir: certs.d}]}
@@ -50,6 +52,8 @@ func TestReferenceEqualsDefaults(t *testing.T) {
 	reference.Listeners, reference.Directory.Sources = nil, nil
 	reference.Directory.Socketmap, reference.Directory.AuthHTTP = nil, nil
 	reference.Backends.Static, reference.Backends.Refusals = nil, nil
+	reference.Backends.Defaults.ProbeUser, reference.Backends.Defaults.ProbePassword = "", Secret{}
+	reference.Backends.Consul.Service, reference.Backends.Consul.Token = "", Secret{}
 	reference.TLS.Certificates, reference.Limits.PerNetwork = nil, nil
 	reference.Admin.TLS.Certificates, reference.Admin.Tokens = nil, nil
 	if want := Default(); !reflect.DeepEqual(*reference, want) {

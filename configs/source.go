@@ -183,7 +183,7 @@ func checkDirectory(c *Config, r *report) {
 			r.fault(fmt.Sprintf("directory.shadow[%d].type", i), "type: auth_http counts every question as a login: it can't be a shadow")
 		}
 	}
-	if name := c.Directory.Unknown.Backend(); name != "" && !c.hasBackend(name) {
+	if name := c.Directory.Unknown.Backend(); name != "" && !c.hasBackend(name) && c.Backends.Consul.Service == "" {
 		r.fault("directory.unknown", fmt.Sprintf("unknown: %s: want the name of a backend in backends.static", r.text("directory.unknown")))
 	}
 	checkAnswering(c.Directory, r)

@@ -17,6 +17,7 @@ func validate(c *Config, r *report) {
 	checkPerNetwork(c.Limits.PerNetwork, r)
 	checkBackendNames(c.Backends.Static, r)
 	checkBackendAddresses(c.Backends.Static, r)
+	checkBackendSettings(c.Backends, r)
 	checkDirectory(c, r)
 	checkAdmin(c.Admin, addresses, r)
 }

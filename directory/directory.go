@@ -149,7 +149,7 @@ func (d *Directory) match(txn *memdb.Txn, value string) (*backend.Target, error)
 		return nil, nil
 	}
 	if d.own[at] == nil {
-		d.own[at] = &backend.Target{Name: at.String(), Addresses: []string{at.String()}, Login: d.fallback.Login}
+		d.own[at] = d.fallback.make(at)
 	}
 	return d.own[at], nil
 }
@@ -165,6 +165,12 @@ func (d *Directory) target(value string) (*backend.Target, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.match(d.db.Txn(false), value)
+}
+
+// Backend finds the backend that an entry's value names, as entries are resolved by it.
+func (d *Directory) Backend(value string) (*backend.Target, bool) {
+	target, err := d.target(value)
+	return target, err == nil && target != nil
 }
 
 // Knows tells whether an entry's backend value names a backend.

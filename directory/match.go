@@ -19,6 +19,18 @@ const defaultPort = "110"
 type Fallback struct {
 	Networks []netip.Prefix
 	Login    backend.LoginForm
+	// Make completes such a backend with what all of them have in common. It gets one with
+	// its name, its address and Login. Nil: that is all.
+	Make func(backend.Target) backend.Target
+}
+
+// make returns the backend at an address of its own.
+func (f Fallback) make(at netip.AddrPort) *backend.Target {
+	t := backend.Target{Name: at.String(), Addresses: []string{at.String()}, Login: f.Login}
+	if f.Make != nil {
+		t = f.Make(t)
+	}
+	return &t
 }
 
 // own returns the address of a backend of its own. Only a literal address counts: a

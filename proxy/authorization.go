@@ -122,6 +122,9 @@ func user(d *dialogue, cmd pop3.Command) step {
 		return mistaken("USER needs a name")
 	}
 	d.user, d.named = string(name), true
+	if d.set.EagerConnect {
+		d.emit(inPrepare, nil)
+	}
 	return positive("Send PASS")
 }
 

@@ -34,8 +34,10 @@ const (
 	challenging              // the answer to a SASL challenge
 	conceding                // the answer to the challenge that tells why a token is refused
 	locating                 // the directory
+	queueing                 // the backend's leave to log in
 	dialing                  // a connection to the backend
 	entering                 // the backend's answers to the login
+	replacing                // the end of an old session of the mailbox
 	delaying                 // the time at which a refusal may be told
 	relaying                 // nothing more: the relay has the session
 	ended
@@ -45,19 +47,22 @@ const (
 type eventKind uint8
 
 const (
-	evBegin      eventKind = iota // the client is connected
-	evClient                      // the client sent data
-	evClientEnd                   // the client will send no more (FIN)
-	evClientGone                  // the client can't be reached (RST, a failed write)
-	evResume                      // what was to be written is written
-	evSeated                      // the client of the header has a place, or err
-	evSecured                     // the TLS handshake is done, or err
-	evLocated                     // route, or err
-	evConnected                   // the backend is connected, or err
-	evBackend                     // the backend sent data
-	evBackendEnd                  // the backend's connection ended: err, or nil for a FIN
-	evTimer                       // wait's time has come
-	evStop                        // somebody outside ends the session
+	evBegin          eventKind = iota // the client is connected
+	evClient                          // the client sent data
+	evClientEnd                       // the client will send no more (FIN)
+	evClientGone                      // the client can't be reached (RST, a failed write)
+	evResume                          // what was to be written is written
+	evSeated                          // the client of the header has a place, or err
+	evSecured                         // the TLS handshake is done, or err
+	evLocated                         // route, or err
+	evAdmitted                        // the backend may be logged in to, or err
+	evConnected                       // the backend is connected, or err
+	evBackendSecured                  // the TLS handshake with the backend is done, or err
+	evReplaced                        // old sessions of the mailbox are over, or err: there were none
+	evBackend                         // the backend sent data
+	evBackendEnd                      // the backend's connection ended: err, or nil for a FIN
+	evTimer                           // wait's time has come
+	evStop                            // somebody outside ends the session
 )
 
 // event is one thing that happened. data is read before handle returns.
@@ -72,26 +77,33 @@ type event struct {
 type intentKind uint8
 
 const (
-	inWrite        intentKind = iota // data to the client
-	inWriteBackend                   // data to the backend
-	inLocate                         // ask the directory for query(); evLocated
-	inDial                           // connect to target(); evConnected
-	inSeat                           // count the session as client's from now on; evSeated
-	inSecure                         // TLS handshake with the client; evSecured
-	inHangUp                         // close the backend's connection
-	inRecord                         // log the verdict of a login
-	inRelay                          // splice; leftover() goes to the backend first
-	inEnd                            // close the client's connection
+	inWrite         intentKind = iota // data to the client
+	inWriteBackend                    // data to the backend
+	inLocate                          // ask the directory for query(); evLocated
+	inPrepare                         // the user is named: what may be made ready may be
+	inEnter                           // get target()'s leave to log in; evAdmitted
+	inFinish                          // give it back, with the outcome
+	inDial                            // connect to target(); evConnected
+	inSecureBackend                   // TLS handshake with the backend; evBackendSecured
+	inReplace                         // end stale sessions of the mailbox; evReplaced
+	inSeat                            // count the session as client's from now on; evSeated
+	inSecure                          // TLS handshake with the client; evSecured
+	inHangUp                          // close the backend's connection
+	inRecord                          // log the verdict of a login
+	inRelay                           // splice; leftover() goes to the backend first
+	inEnd                             // close the client's connection
 )
 
 // tidies tells whether the intent has to be carried out whatever else happened.
-func (k intentKind) tidies() bool { return k == inHangUp || k == inRecord }
+func (k intentKind) tidies() bool { return k == inHangUp || k == inRecord || k == inFinish }
 
 // intent is one thing to do. data is valid until the next handle.
 type intent struct {
 	kind    intentKind
 	data    []byte
 	verdict *verdict
+	outcome backend.Outcome // of inFinish
+	stay    bool            // of inFinish: a session follows
 }
 
 // wait is what the driver waits for when it has done everything: octets from one
@@ -157,6 +169,7 @@ type client struct {
 	local     bool   // the peer's own health check
 	unnamed   bool   // the peer doesn't know who it is
 	session   string // the proxy's id of the session, from XCLIENT
+	ttl       int    // how many more proxies it allows, from XCLIENT; 0: it didn't say
 }
 
 func newDialogue(set *Settings, p peer, g guards) *dialogue {
@@ -194,8 +207,14 @@ func (d *dialogue) happen(ev event) {
 		d.secured(ev.err)
 	case evLocated:
 		d.located(ev.route, ev.err)
+	case evAdmitted:
+		d.admitted(ev.err)
 	case evConnected:
 		d.connected(ev.err)
+	case evBackendSecured:
+		d.backendSecured(ev.err)
+	case evReplaced:
+		d.replacedOld(ev.err)
 	case evBackend:
 		d.fromBackend(ev.data)
 	case evBackendEnd:

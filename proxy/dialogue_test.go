@@ -46,7 +46,8 @@ func testSettings(t testing.TB) *Settings {
 		Limits:     limits.Rules{Sessions: 10000, PerAddress: 200, PerMailbox: 20},
 		Refusals:   none,
 		Common:     func() pop3.Capabilities { return pop3.Capabilities{Top: true, UIDL: true} },
-		AuthPlain:  func(string) bool { return false },
+		Offer:      func(string) pop3.Capabilities { return pop3.Capabilities{} },
+		Suspect:    func(string) {},
 	}
 }
 
@@ -64,6 +65,7 @@ func testGuards(t testing.TB, set *Settings) guards {
 	}
 	return guards{
 		pace: newPace(), penalties: limits.NewPenalties(), intervals: limits.NewIntervals(), seat: seat, ticket: ticket,
+		origin: func(*dialogue) backend.Origin { return backend.Origin{} },
 	}
 }
 
@@ -392,4 +394,9 @@ func TestDialoguePlaintext(t *testing.T) {
 			t.Errorf("plaintext %d, loopback %v: CAPA offers USER: %v", tt.plaintext, tt.loopback, offered)
 		}
 	}
+}
+
+// offersPlain is what a backend is known to offer that takes AUTH PLAIN.
+func offersPlain(string) pop3.Capabilities {
+	return pop3.Capabilities{SASL: []pop3.Mechanism{pop3.PLAIN}}
 }

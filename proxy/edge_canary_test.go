@@ -57,7 +57,7 @@ func TestEdgeCanary(t *testing.T) {
 		"a panic in the dialer": func(_ *Settings, o *Options) {
 			o.Dialer = dialerFunc(func(backend.Target) (net.Conn, error) { panic("broken") })
 		},
-		"AUTH PLAIN":   func(set *Settings, _ *Options) { set.AuthPlain = func(string) bool { return true } },
+		"AUTH PLAIN":   func(set *Settings, _ *Options) { set.Offer = offersPlain },
 		"no plaintext": func(set *Settings, _ *Options) { set.Plaintext = PlaintextNever },
 	}
 	for name, fault := range faults {

@@ -23,6 +23,9 @@ const (
 	backendPermanent
 	backendUnreachable
 	backendUnconfigured
+	backendDown
+	backendBusy
+	backendDrained
 	directoryUnavailable
 	loginTimedOut
 )
@@ -32,6 +35,8 @@ const (
 var (
 	denied      = pop3.Reply{Code: pop3.Auth, Text: "Wrong user name or password"}
 	tooMany     = pop3.Reply{Code: pop3.SysTemp, Text: "Too many connections, try again later"}
+	busy        = pop3.Reply{Code: pop3.SysTemp, Text: "The mail server is busy, try again later"}
+	parting     = pop3.Reply{Code: pop3.SysTemp, Text: "The session is ended by the mail system, try again later"}
 	unavailable = pop3.Reply{Code: pop3.SysTemp, Text: "The mail server can't be reached, try again later"}
 )
 
@@ -57,6 +62,9 @@ var failures = [...]struct {
 	backendPermanent:     {"backend permanent", pop3.Reply{Code: pop3.SysPerm, Text: "The mailbox can't be opened, ask your provider"}, slog.LevelWarn},
 	backendUnreachable:   {"backend unreachable", unavailable, slog.LevelWarn},
 	backendUnconfigured:  {"backend not configured", unavailable, slog.LevelError},
+	backendDown:          {"backend down", unavailable, slog.LevelInfo}, // the change of its state has its own record
+	backendBusy:          {"backend busy", busy, slog.LevelInfo},
+	backendDrained:       {"backend drained", pop3.Reply{Code: pop3.SysTemp, Text: "The mail server is down for maintenance, try again later"}, slog.LevelInfo},
 	directoryUnavailable: {"directory unavailable", unavailable, slog.LevelError},
 	loginTimedOut:        {"login timeout", pop3.Reply{Code: pop3.SysTemp, Text: "The login took too long, try again later"}, slog.LevelWarn},
 }

@@ -104,7 +104,9 @@ func newFuzzed(t *testing.T, setup uint16, cuts, said, script []byte) *fuzzed {
 	set.Mechanisms = allMechanisms()
 	set.Plaintext = Plaintext(setup & 3 % 3)
 	authPlain := setup&4 != 0
-	set.AuthPlain = func(string) bool { return authPlain }
+	if authPlain {
+		set.Offer = offersPlain
+	}
 	p := localPeer
 	p.hails, p.xclient, p.implicit = setup&8 != 0, setup&16 != 0, setup&32 != 0
 	p.stls = setup&64 != 0 && !p.implicit

@@ -155,6 +155,9 @@ func xclient(d *dialogue, cmd pop3.Command) step {
 	if x.Session != "" {
 		d.client.session = x.Session
 	}
+	if x.HasTTL {
+		d.client.ttl = x.TTL
+	}
 	d.client.encrypted = d.client.secured || x.Encrypted
 	d.seat()
 	return step{outcome: await}

@@ -16,8 +16,11 @@ type attempt struct {
 	credentials pop3.Credentials
 	route       directory.Route
 	first       *earlierTry    // what came of the first backend, while another one is tried
+	entered     bool           // it has the backend's leave
 	entry       *backend.Login // into the backend; nil before it is connected
 	open        bool           // there is a connection to the backend
+	replaced    bool           // sessions of the mailbox were ended for it
+	inUse       error          // the refusal that led to that
 	running     *running
 	failure     failure
 	checks      int           // times a decoy was asked whether it would have refused by now
@@ -27,7 +30,7 @@ type attempt struct {
 }
 
 // phases are the moments of an attempt, for the record.
-type phases struct{ located, connected, greeted, decided time.Time }
+type phases struct{ located, admitted, connected, greeted, decided time.Time }
 
 // login begins an attempt: the directory is asked. It can fail at once where the
 // session had to give way to others in this very moment.
@@ -95,48 +98,10 @@ func (d *dialogue) located(route directory.Route, err error) {
 	}
 }
 
-// enter goes on to the backend that a route names.
-func (d *dialogue) enter(route directory.Route) {
-	a := &d.attempt
-	a.route = route
-	if route.State == directory.Moving {
-		d.fail(mailboxMoving, nil)
-		return
-	}
-	d.state, d.until = dialing, d.now.Add(d.set.Backend)
-	a.running = d.guards.pace.started(route.Backend.Name, a.began)
-	d.emit(inDial, nil)
-}
-
-// forBackend is what the backend gets: the client's own, unless a Judge has others for it.
-func (a *attempt) forBackend() pop3.Credentials {
-	if len(a.route.Password.Reveal()) == 0 {
-		return a.credentials
-	}
-	return pop3.Credentials{User: a.credentials.User, Secret: a.route.Password}
-}
-
 // wipe overwrites all secrets of the attempt.
 func (a *attempt) wipe() {
 	a.credentials.Secret.Wipe()
 	a.route.Password.Wipe()
-}
-
-func (d *dialogue) connected(err error) {
-	if d.state != dialing {
-		return
-	}
-	if err != nil {
-		d.backendFailed(err)
-		return
-	}
-	a := &d.attempt
-	a.open, a.phases.connected = true, d.now
-	a.entry = backend.NewLogin(backend.Entry{
-		User: a.route.Login, Credentials: a.forBackend(), AuthPlain: d.set.AuthPlain(a.route.Backend.Name),
-	}, d.set.Refusals)
-	d.state, d.until = entering, d.now.Add(d.set.Backend)
-	d.advance(backend.Greeting, nil)
 }
 
 func (d *dialogue) fromBackend(data []byte) {
@@ -171,6 +136,11 @@ func (d *dialogue) advance(before backend.Step, rest []byte) {
 	if out := a.entry.Output(); len(out) > 0 {
 		d.emit(inWriteBackend, out)
 	}
+	if a.entry.NeedsTLS() {
+		d.until = d.now.Add(d.set.Backend)
+		d.emit(inSecureBackend, nil)
+		return
+	}
 	if step := a.entry.Step(); step != before {
 		if before == backend.Greeting {
 			a.phases.greeted = d.now
@@ -191,9 +161,13 @@ func (d *dialogue) advance(before backend.Step, rest []byte) {
 
 // backendFailed turns the error of package backend into a failure of the login.
 func (d *dialogue) backendFailed(err error) {
-	var refusal *backend.Error
-	if errors.As(err, &refusal) && refusal.Kind == backend.Refused {
-		if f := refused(refusal.Code); !d.reconsider(f, err) {
+	var fault *backend.Error
+	switch {
+	case !errors.As(err, &fault):
+	case fault.Unlearnt():
+		d.set.Suspect(d.attempt.route.Backend.Name)
+	case fault.Kind == backend.Refused:
+		if f := refused(fault.Code); !d.replace(f, err) && !d.reconsider(f, err) {
 			d.fail(f, err)
 		}
 		return
@@ -211,6 +185,7 @@ func (d *dialogue) admit(reply pop3.Reply, rest []byte) {
 		return
 	}
 	a.phases.decided = d.now
+	d.finish(nil, true)
 	d.guards.pace.finished(a.running, d.now, false)
 	d.guards.ticket.Leave()
 	d.emitVerdict(nil)
@@ -243,6 +218,7 @@ func (d *dialogue) leftover() []byte { return d.in.Rest() }
 func (d *dialogue) fail(f failure, cause error) {
 	a := &d.attempt
 	a.failure, a.phases.decided = f, d.now
+	d.finish(cause, false)
 	d.guards.pace.finished(a.running, d.now, f == wrongPassword)
 	d.emitVerdict(cause)
 	d.hangUp()
@@ -376,6 +352,7 @@ func (d *dialogue) hangUp() {
 
 // forget drops the attempt with its secrets, and the user.
 func (d *dialogue) forget() {
+	d.finish(errNotTheBackends, false)
 	d.guards.pace.finished(d.attempt.running, d.now, false)
 	if d.attempt.entry != nil {
 		d.attempt.entry.Stop(backend.Canceled, nil) // it overwrites what it sent

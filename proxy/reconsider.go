@@ -24,12 +24,49 @@ func (d *dialogue) reconsider(f failure, cause error) bool {
 		return false
 	}
 	a.first = &earlierTry{a.route, f, cause}
-	d.guards.pace.finished(a.running, d.now, f == wrongPassword)
-	d.hangUp()
-	a.entry = nil
+	d.again(cause, f == wrongPassword)
 	d.state, d.until = locating, d.now.Add(d.set.Backend)
 	d.emit(inLocate, nil)
 	return true
+}
+
+// again leaves the backend, so that another login can be tried for the same attempt.
+func (d *dialogue) again(cause error, refused bool) {
+	a := &d.attempt
+	d.finish(cause, false)
+	d.guards.pace.finished(a.running, d.now, refused)
+	d.hangUp()
+	a.entry = nil
+}
+
+// A mail client that lost its connection comes back before anybody noticed, and its old
+// session still has the maildrop. So where a backend says [IN-USE], this gateway's own session of
+// the mailbox, if nothing was said in it for replace_stale, is ended and the login tried
+// once more. It ends without QUIT, which deletes nothing (RFC 1939, section 6).
+
+// replace tells whether a refusal may be due to such a session, and has it ended.
+func (d *dialogue) replace(f failure, cause error) bool {
+	a := &d.attempt
+	if f != mailboxInUse || d.set.ReplaceStale <= 0 || a.replaced {
+		return false
+	}
+	a.replaced, a.inUse = true, cause
+	d.again(cause, false)
+	d.state, d.until = replacing, d.now.Add(d.set.Backend)
+	d.emit(inReplace, nil)
+	return true
+}
+
+// replacedOld takes the news of it: an error says that there was none.
+func (d *dialogue) replacedOld(err error) {
+	if d.state != replacing {
+		return
+	}
+	if err != nil {
+		d.fail(mailboxInUse, d.attempt.inUse)
+		return
+	}
+	d.enter(d.attempt.route)
 }
 
 // relocated takes the answer to that. Where it says nothing new, the refusal stands, and it

@@ -23,6 +23,8 @@ import (
 // can be changed while it runs; sessions keep what they began with.
 type Server struct {
 	dialer    Dialer
+	pool      Pool // nil: every backend may be logged in to
+	eagers    *eagers
 	log       *slog.Logger
 	observer  Observer
 	recorder  *recorder
@@ -51,7 +53,7 @@ func NewServer(o Options) *Server {
 	var id [3]byte
 	_, _ = rand.Read(id[:])
 	s := &Server{
-		dialer: o.Dialer, log: o.Logger, observer: o.Observer, recorder: newRecorder(o.Logger),
+		dialer: o.Dialer, pool: o.Pool, eagers: newEagers(), log: o.Logger, observer: o.Observer, recorder: newRecorder(o.Logger),
 		pace: newPace(), prefix: hex.EncodeToString(id[:]),
 		census: limits.NewCensus(), rate: limits.NewRate(), waiting: limits.NewWaiting(limits.Bounds{}),
 		penalties: limits.NewPenalties(), intervals: limits.NewIntervals(),
@@ -125,7 +127,7 @@ func (s *Server) admit(ctx context.Context, l *Listener, conn net.Conn) {
 	set, access := s.settings.Load(), l.access.Load()
 	ses := &session{
 		server: s, set: set, access: access, accepted: time.Now(), socket: conn, client: conn,
-		id: identity{client: addrPort(conn.RemoteAddr()), listener: l.Name},
+		id: identity{client: addrPort(conn.RemoteAddr()), listener: l.Name}, gone: make(chan struct{}),
 	}
 	ses.shown.client = ses.id.client
 	p := access.peer(ses.id.client)
@@ -133,6 +135,7 @@ func (s *Server) admit(ctx context.Context, l *Listener, conn net.Conn) {
 	if err == nil {
 		ses.dialogue = newDialogue(set, p, guards{
 			pace: s.pace, penalties: s.penalties, intervals: s.intervals, seat: ses.seat, ticket: ses.ticket,
+			admission: s.pool != nil, origin: ses.origin,
 		})
 		err = s.enroll(ses)
 	}
@@ -214,6 +217,11 @@ func (s *Server) host(ctx context.Context, ses *session) {
 
 // leave gives the session's places back.
 func (s *session) leave() {
+	s.dropEager()
+	if s.turn != nil {
+		s.turn.Leave()
+		s.turn = nil
+	}
 	if s.ticket != nil {
 		s.ticket.Leave()
 	}
@@ -263,6 +271,7 @@ func (s *Server) dismiss(ses *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ses.id.session)
+	close(ses.gone)
 }
 
 // Sessions tells how many are open.
@@ -272,8 +281,12 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
+// lastGrace is how long a session may go on to the end of a command when all others are ended.
+const lastGrace = time.Second
+
 // Shutdown closes the listeners and waits for the sessions to end by themselves.
-// When the context ends first, it ends those that are left, and tells how many those were.
+// When the context ends first, it ends those that are left, between two commands where it can, and
+// tells how many those were.
 func (s *Server) Shutdown(ctx context.Context) (cut int) {
 	s.mu.Lock()
 	s.closed = true
@@ -291,14 +304,39 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 		return 0
 	case <-ctx.Done():
 	}
-	s.mu.Lock()
-	cut = len(s.sessions)
-	for _, ses := range s.sessions {
+	open := s.all()
+	s.endEach(open, "shutdown", lastGrace)
+	for _, ses := range open {
 		ses.stop("shutdown")
 	}
-	s.mu.Unlock()
 	<-done
-	return cut
+	return len(open)
+}
+
+// all returns the sessions that are open.
+func (s *Server) all() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := make([]*session, 0, len(s.sessions))
+	for _, ses := range s.sessions {
+		open = append(open, ses)
+	}
+	return open
+}
+
+// endEach ends sessions, all at the same time, and returns when each has come to its end, or could have.
+func (s *Server) endEach(sessions []*session, why string, grace time.Duration) {
+	var ending sync.WaitGroup
+	for _, ses := range sessions {
+		ending.Go(func() {
+			ses.part(why, grace)
+			select {
+			case <-ses.gone:
+			case <-time.After(grace + farewellTime):
+			}
+		})
+	}
+	ending.Wait()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -23,9 +23,16 @@ type Locator interface {
 	Locate(context.Context, directory.Query) (directory.Route, error)
 }
 
-// Dialer connects to a backend; backend.Dialer does. Its errors are *backend.Error.
+// Dialer connects to a backend for a client; backend.Dialer does. Its errors are *backend.Error.
 type Dialer interface {
-	Dial(context.Context, backend.Target) (net.Conn, error)
+	DialFor(context.Context, backend.Target, backend.Origin) (net.Conn, error)
+}
+
+// Pool gives a backend's leave to log in; *backend.Pool does. Its errors are *backend.Unavailable, or
+// *backend.Error where the context ended. Ask tells what Enter would say, and takes nothing.
+type Pool interface {
+	Enter(context.Context, backend.Target, backend.Visit) (*backend.Turn, error)
+	Ask(backend.Target, backend.Visit) error
 }
 
 // scratch is how much is read at once before the relay.
@@ -42,7 +49,10 @@ type session struct {
 	accepted time.Time
 	seat     *limits.Seat
 	ticket   *limits.Ticket
-	verdict  *verdict // the last one
+	verdict  *verdict      // the last one
+	turn     *backend.Turn // the backend's leave, while there is one
+	eager    *eager        // what is being made ready while the client types
+	gone     chan struct{} // closed when the session is over
 	buf      [scratch]byte
 	deadlines
 
@@ -50,6 +60,7 @@ type session struct {
 	socket  net.Conn   // the client's, below TLS
 	client  net.Conn
 	backend net.Conn
+	line    net.Conn // the backend's, below TLS
 	relayed *relay.Relay
 	shown   shown
 	cancel  context.CancelFunc // ends what waits for something else than the two connections
@@ -104,8 +115,18 @@ func (s *session) perform(ctx context.Context, in intent) (ev event, ok bool) {
 		defer cancel()
 		route, err := s.server.locator().Locate(ctx, s.dialogue.query())
 		return s.unlessStopped(event{kind: evLocated, route: route, err: err}), true
+	case inPrepare:
+		s.prepare(ctx)
+	case inEnter:
+		return s.unlessStopped(event{kind: evAdmitted, err: s.enter(ctx)}), true
+	case inFinish:
+		s.finish(in)
 	case inDial:
 		return s.unlessStopped(event{kind: evConnected, err: s.dial(ctx)}), true
+	case inSecureBackend:
+		return s.unlessStopped(event{kind: evBackendSecured, err: s.secureBackend(ctx)}), true
+	case inReplace:
+		return s.unlessStopped(event{kind: evReplaced, err: s.replaceStale(ctx)}), true
 	case inSeat:
 		err := s.reseat()
 		if err != nil {
@@ -141,6 +162,7 @@ func (s *session) judged(v *verdict) {
 // reseat counts the session as that of the client whom a trusted peer speaks for: the
 // limits and the listener's rules are for clients, not for who stands between.
 func (s *session) reseat() error {
+	s.dropEager()
 	c := s.dialogue.client
 	s.id.client, s.id.via, s.id.origin = c.address, s.dialogue.via(), c.session
 	s.mu.Lock()
@@ -161,6 +183,7 @@ func (s *session) reseat() error {
 
 // secure is the TLS handshake, bounded by its step's time and ended by stop.
 func (s *session) secure(ctx context.Context) error {
+	s.dropEager()
 	ctx, cancel := s.until(ctx, s.dialogue.wait().until)
 	defer cancel()
 	_ = s.client.SetDeadline(time.Time{}) // the step before had less time, and the context has it now
@@ -207,23 +230,6 @@ func (s *session) boundBackend(until time.Time) {
 	}
 }
 
-func (s *session) dial(ctx context.Context) error {
-	ctx, cancel := s.until(ctx, s.dialogue.wait().until)
-	defer cancel()
-	conn, err := s.server.dialer.Dial(ctx, *s.dialogue.target())
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped != "" {
-		_ = conn.Close()
-		return &backend.Error{Kind: backend.Canceled, Step: backend.Connect}
-	}
-	s.backend, s.deadlines.backend = conn, time.Time{}
-	return nil
-}
-
 // until bounds something in time that stop ends as well.
 func (s *session) until(ctx context.Context, t time.Time) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithDeadline(ctx, t)
@@ -239,8 +245,8 @@ func (s *session) hangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.backend != nil {
-		_ = s.backend.Close()
-		s.backend = nil
+		_ = s.line.Close() // without TLS's goodbye, which may block
+		s.backend, s.line = nil, nil
 	}
 }
 
@@ -364,9 +370,22 @@ func (s *session) stop(why string) {
 		s.cancel()
 	}
 	_ = s.socket.Close() // without TLS's goodbye, which may block
-	if s.backend != nil {
-		_ = s.backend.Close()
+	if s.line != nil {
+		_ = s.line.Close()
 	}
+}
+
+// part ends the session from outside for the reason why: in the relay with a word, where it is certain to
+// come between two commands within grace, before that without one. It may take a second.
+func (s *session) part(why string, grace time.Duration) {
+	s.mu.Lock()
+	relayed := s.relayed
+	s.mu.Unlock()
+	if relayed == nil {
+		s.stop(why)
+		return
+	}
+	relayed.End(why, parting.Append(nil), grace)
 }
 
 // giveWay ends the session for the sake of others that want its place, which is free at once.

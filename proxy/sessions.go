@@ -14,17 +14,14 @@ type SessionInfo struct {
 	State               string // "login" or "relay"
 	TLS                 string // version; empty without
 	Since               time.Time
-	ToBackend, ToClient int64 // octets relayed so far
+	ToBackend, ToClient int64  // octets relayed so far
+	Verb                string // of the last command, where it is one of POP3's
+	Outstanding         int    // commands without an answer
 }
 
 // List tells of all sessions that are open.
 func (s *Server) List() []SessionInfo {
-	s.mu.Lock()
-	open := make([]*session, 0, len(s.sessions))
-	for _, ses := range s.sessions {
-		open = append(open, ses)
-	}
-	s.mu.Unlock()
+	open := s.all()
 	all := make([]SessionInfo, len(open))
 	for i, ses := range open {
 		all[i] = ses.describe()
@@ -32,15 +29,18 @@ func (s *Server) List() []SessionInfo {
 	return all
 }
 
-// Kick ends the sessions of these ids, without a word to their clients, and tells how many there
-// were. Their records say why.
+// kickGrace is how long a session that is kicked may go on to the end of a command.
+const kickGrace = 2 * time.Second
+
+// Kick ends the sessions of these ids, between two commands where it can, and tells how many there
+// were. Their records say why. It doesn't wait for their ends.
 func (s *Server) Kick(ids []string, why string) (kicked int) {
 	for _, id := range ids {
 		s.mu.Lock()
 		ses := s.sessions[id]
 		s.mu.Unlock()
 		if ses != nil {
-			ses.stop(why)
+			go ses.part(why, kickGrace) // ends with the session, at the latest
 			kicked++
 		}
 	}
@@ -59,6 +59,7 @@ func (s *session) describe() SessionInfo {
 	}
 	moved := s.relayed.Progress()
 	info.State, info.ToBackend, info.ToClient = "relay", moved.ToBackend, moved.ToClient
+	info.Outstanding, info.Verb = s.relayed.Standing()
 	info.Mailbox, info.Backend = s.verdict.route.Mailbox, s.verdict.route.Backend.Name
 	return info
 }

@@ -32,8 +32,12 @@ type Settings struct {
 	ConnectionsPerMinute int           // from one address; 0 is no limit
 
 	// What is known of the backends, learnt from them.
-	Common    func() pop3.Capabilities  // what all of them offer
-	AuthPlain func(backend string) bool // whether one offers AUTH PLAIN
+	Common  func() pop3.Capabilities               // what all of them offer
+	Offer   func(backend string) pop3.Capabilities // what one offers; the zero value: nothing is known
+	Suspect func(backend string)                   // it does not offer what it was known to offer
+
+	ReplaceStale time.Duration // on [IN-USE], own sessions that are silent for so long give way; 0: none do
+	EagerConnect bool          // at USER, while the client still types
 
 	Refusals *backend.Refusals
 	Records  RecordStyle
@@ -70,6 +74,7 @@ type Options struct {
 	Settings  *Settings
 	Directory Locator
 	Dialer    Dialer
+	Pool      Pool // nil: every backend may be logged in to
 	Logger    *slog.Logger
 	Observer  Observer // nil: nobody counts
 }

@@ -28,7 +28,9 @@ func (f locatorFunc) Locate(_ context.Context, q directory.Query) (directory.Rou
 
 type dialerFunc func(backend.Target) (net.Conn, error)
 
-func (f dialerFunc) Dial(_ context.Context, t backend.Target) (net.Conn, error) { return f(t) }
+func (f dialerFunc) DialFor(_ context.Context, t backend.Target, _ backend.Origin) (net.Conn, error) {
+	return f(t)
+}
 
 // refuser is a backend in memory that refuses every password after a time.
 func refuser(after time.Duration) net.Conn {

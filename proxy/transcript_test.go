@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"postern/backend"
 	"postern/directory"
@@ -60,7 +61,9 @@ func TestTranscripts(t *testing.T) {
 // transcriptSettings are the words that a transcript's first line, "# settings:", may hold.
 var transcriptSettings = map[string]func(*Settings, *Access){
 	"oauth":      func(set *Settings, _ *Access) { set.Mechanisms = allMechanisms() },
-	"auth-plain": func(set *Settings, _ *Access) { set.AuthPlain = func(string) bool { return true } },
+	"auth-plain": func(set *Settings, _ *Access) { set.Offer = offersPlain },
+	"eager":      func(set *Settings, _ *Access) { set.EagerConnect = true },
+	"replace":    func(set *Settings, _ *Access) { set.ReplaceStale = time.Minute },
 	"stls":       func(_ *Settings, a *Access) { a.TLS = &tls.Config{} },
 	"proxies":    func(_ *Settings, a *Access) { a.Proxies = everywhere() },
 }

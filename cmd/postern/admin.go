@@ -76,7 +76,7 @@ func (g *gateway) openDesk() error {
 	g.desk.server, err = admin.New(admin.Options{
 		Facts: g.facts, Sessions: g.adminSessions, Backends: g.adminBackends, Kick: func(ids []string) int { return g.server.Kick(ids, "kicked") },
 		Explain: g.explain, Reload: g.reloadSoon, Canonical: g.canonical,
-		Confirm: g.confirm, Forget: g.forget,
+		Confirm: g.confirm, Forget: g.forget, Drain: g.drains.drain, Resume: g.drains.resume,
 		Access: access, Observer: g.desk.observer, PProf: g.config.Admin.PProf, Logger: g.log,
 	})
 	if err != nil {

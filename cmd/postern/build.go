@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"postern/backend"
 	"postern/configs"
@@ -20,7 +21,7 @@ import (
 
 // buildDirectory makes the directory of a configuration, with its backends, which keeps its
 // state in a folder. It knows no mailbox yet; where only some are wanted, it will know no other.
-func buildDirectory(config *configs.Config, state string, log *slog.Logger, only ...string) (*directory.Directory, []directory.NamedSource, error) {
+func buildDirectory(config *configs.Config, made *backends, state string, log *slog.Logger, only ...string) (*directory.Directory, []directory.NamedSource, error) {
 	section := config.Directory
 	options := directory.Options{
 		DefaultDomain: string(section.DefaultDomain),
@@ -45,56 +46,12 @@ func buildDirectory(config *configs.Config, state string, log *slog.Logger, only
 		closeSources(options.Shadow)
 		return nil, nil, fmt.Errorf("making the directory: %w", err)
 	}
-	return dir, slices.Concat(options.Sources, options.Shadow), setBackends(dir, config)
+	return dir, slices.Concat(options.Sources, options.Shadow), made.giveTo(dir)
 }
 
 func shrinkGuard(config *configs.Config) directory.ShrinkGuard {
 	section := config.Directory.ShrinkGuard
 	return directory.ShrinkGuard{Ratio: section.Ratio, Rows: section.Rows}
-}
-
-func setBackends(dir *directory.Directory, config *configs.Config) error {
-	targets, fallback, err := targets(config.Backends)
-	if err != nil {
-		return err
-	}
-	if err := dir.SetBackends(targets, fallback); err != nil {
-		return fmt.Errorf("setting the backends: %w", err)
-	}
-	return nil
-}
-
-func targets(section configs.Backends) ([]backend.Target, directory.Fallback, error) {
-	form, err := backend.ParseLoginForm(string(section.Defaults.Login))
-	if err != nil {
-		return nil, directory.Fallback{}, err
-	}
-	fallback := directory.Fallback{Networks: section.AllowedNetworks, Login: form}
-	var all []backend.Target
-	for _, b := range section.Static {
-		form, err := backend.ParseLoginForm(string(b.Login))
-		if err != nil {
-			return nil, directory.Fallback{}, err
-		}
-		all = append(all, backend.Target{
-			Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases), Login: form,
-			Capabilities: capabilities(b.Capabilities), Weight: b.Weight, Declared: true,
-		})
-	}
-	return all, fallback, nil
-}
-
-// capabilities are what an operator says that a backend offers; nil: it is asked.
-func capabilities(list []configs.Capability) *pop3.Capabilities {
-	if len(list) == 0 {
-		return nil
-	}
-	var reader pop3.CapabilityReader
-	for _, tag := range list {
-		_, _ = reader.Take([]byte(tag)) // as many as there are tags, which is few
-	}
-	c := reader.Capabilities()
-	return &c
 }
 
 func texts[S ~string](list []S) []string {
@@ -125,13 +82,9 @@ var clientStyles = map[configs.ClientDetail]proxy.ClientStyle{
 // buildSettings makes what sessions live by. The number of sessions is lowered to what the
 // descriptors allow.
 func buildSettings(config *configs.Config, learner *backend.Learner, log *slog.Logger) (*proxy.Settings, error) {
-	var rules []backend.Rule
-	for _, r := range config.Backends.Refusals {
-		rules = append(rules, backend.Rule{Match: string(r.Match), Code: pop3.Code(r.Code)})
-	}
-	refusals, err := backend.CompileRefusals(rules)
+	refusals, err := buildRefusals(config.Backends)
 	if err != nil {
-		return nil, fmt.Errorf("backends.refusals: %w", err)
+		return nil, err
 	}
 	return &proxy.Settings{
 		Plaintext:            plaintexts[config.Auth.Plaintext],
@@ -150,10 +103,13 @@ func buildSettings(config *configs.Config, learner *backend.Learner, log *slog.L
 		ConnectionsPerMinute: config.Limits.ConnectionsPerMinute,
 		Refusals:             refusals,
 		Common:               learner.Common,
-		AuthPlain: func(name string) bool {
+		Offer: func(name string) pop3.Capabilities {
 			offer, _ := learner.Of(name)
-			return slices.Contains(offer.SASL, pop3.PLAIN)
+			return offer
 		},
+		Suspect:      learner.Suspect,
+		ReplaceStale: time.Duration(config.Backends.ReplaceStale),
+		EagerConnect: config.Backends.EagerConnect,
 		Records: proxy.RecordStyle{
 			UnknownUsers: unknownUsers[config.Log.UnknownUsers],
 			Client:       clientStyles[config.Log.Client],

@@ -87,7 +87,14 @@ func place(config *configs.Config, fault posterntls.Fault) error {
 // that are not configured: their users would hear [SYS/TEMP]. Databases are asked whether they
 // take the query.
 func checkSources(ctx context.Context, config *configs.Config) error {
-	dir, _, err := buildDirectory(config, "", slog.New(slog.DiscardHandler))
+	made, err := buildBackends(config.Backends)
+	if err != nil {
+		return err
+	}
+	if made, err = made.list(ctx, config); err != nil {
+		return err
+	}
+	dir, _, err := buildDirectory(config, made, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

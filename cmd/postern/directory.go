@@ -27,7 +27,14 @@ type follower struct {
 // returns when all of them have been read; one that can't be is an error, and what was saved of it
 // doesn't help: this is for commands that want to know how the sources are.
 func loadDirectory(ctx context.Context, config *configs.Config, log *slog.Logger, only ...string) (*follower, error) {
-	f, err := followDirectory(ctx, config, "", log, only...)
+	made, err := buildBackends(config.Backends)
+	if err != nil {
+		return nil, err
+	}
+	if made, err = made.list(ctx, config); err != nil {
+		return nil, err
+	}
+	f, err := followDirectory(ctx, config, made, "", log, only...)
 	if f != nil && err != nil {
 		f.stop()
 	}
@@ -42,8 +49,8 @@ const patienceWithSources = 20 * time.Second
 
 // followDirectory does the same with what was saved in a folder, and returns the directory even with the
 // error that some sources have nothing to serve; nil only where it can't be made.
-func followDirectory(ctx context.Context, config *configs.Config, state string, log *slog.Logger, only ...string) (*follower, error) {
-	dir, named, err := buildDirectory(config, state, log, only...)
+func followDirectory(ctx context.Context, config *configs.Config, made *backends, state string, log *slog.Logger, only ...string) (*follower, error) {
+	dir, named, err := buildDirectory(config, made, state, log, only...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +63,8 @@ func followDirectory(ctx context.Context, config *configs.Config, state string, 
 // serveDirectory makes the directory that a gateway begins with. It does not wait for a source that
 // is out of reach: its mailboxes hear [SYS/TEMP] until it is back. But a file that was never read is an
 // error of whoever starts the gateway, and is told at once.
-func serveDirectory(ctx context.Context, config *configs.Config, log *slog.Logger) (*follower, error) {
-	f, err := followDirectory(ctx, config, stateFolder(config, log), log)
+func serveDirectory(ctx context.Context, config *configs.Config, made *backends, log *slog.Logger) (*follower, error) {
+	f, err := followDirectory(ctx, config, made, stateFolder(config, log), log)
 	if f == nil {
 		return nil, err
 	}

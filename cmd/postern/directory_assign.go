@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/configs"
+	"postern/backend"
 	"postern/directory"
 )
 
@@ -47,7 +47,11 @@ func assign(cmd *cobra.Command, s *sourced, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(config.Backends.Static) == 0 {
+	named, err := newNamedBackends(ctx, config)
+	if err != nil {
+		return err
+	}
+	if len(named.targets) == 0 {
 		return usageError{errNoBackends}
 	}
 	writer, done, err := openWriter(config, source)
@@ -60,7 +64,7 @@ func assign(cmd *cobra.Command, s *sourced, args []string) error {
 		return err
 	}
 	defer site.close()
-	a := &assigning{site: site, writer: writer, named: newNamedBackends(config), backends: config.Backends.Static}
+	a := &assigning{site: site, writer: writer, named: named, backends: named.targets}
 	for _, m := range site.members {
 		if m.name == source.name {
 			a.into = m
@@ -99,7 +103,7 @@ type assigning struct {
 	into     *member // where new entries go
 	writer   entryWriter
 	named    *namedBackends
-	backends []configs.Backend
+	backends []backend.Target
 
 	fill    map[string]int  // mailboxes by the backend's name
 	since   map[string]bool // addresses that were counted since
@@ -140,7 +144,7 @@ func (a *assigning) one(ctx context.Context, address string) (assigned, error) {
 		return assigned{}, err
 	}
 	if by != nil {
-		return assigned{Address: address, Backend: a.nameOf(ctx, v), Source: by.name}, nil
+		return assigned{Address: address, Backend: a.named.name(v.Backend), Source: by.name}, nil
 	}
 	chosen := directory.Value{Backend: a.choose(address)}
 	v, existed, err := a.writer.Set(ctx, address, func(before directory.Value, exists bool) (directory.Value, error) {
@@ -155,17 +159,12 @@ func (a *assigning) one(ctx context.Context, address string) (assigned, error) {
 	if !existed {
 		v = chosen
 	}
-	name := a.nameOf(ctx, v)
+	name := a.named.name(v.Backend)
 	if !a.since[address] {
 		a.since[address] = true
 		a.fill[name]++
 	}
 	return assigned{Address: address, Backend: name, Source: a.into.name, New: !existed}, nil
-}
-
-func (a *assigning) nameOf(ctx context.Context, v directory.Value) string {
-	_ = a.named.learn(ctx, v.Backend) // else its value has to do
-	return a.named.name(v.Backend)
 }
 
 // stale tells whether it is time to count again what others have assigned. Counting takes a tenth of the
@@ -187,9 +186,6 @@ func (a *assigning) count(ctx context.Context) error {
 	if err := a.site.err(); err != nil {
 		return err
 	}
-	if err := a.named.learnAll(ctx, a.site); err != nil {
-		return err
-	}
 	a.fill, a.since = make(map[string]int), make(map[string]bool)
 	for _, v := range a.site.winners() {
 		a.fill[a.named.name(v.Backend)]++
@@ -207,16 +203,16 @@ func (a *assigning) choose(address string) string {
 			best = i
 		}
 	}
-	return string(a.backends[best].Name)
+	return a.backends[best].Name
 }
 
 func (a *assigning) before(address string, i, j int) bool {
-	left := (a.fill[string(a.backends[i].Name)] + 1) * max(1, a.backends[j].Weight)
-	right := (a.fill[string(a.backends[j].Name)] + 1) * max(1, a.backends[i].Weight)
+	left := (a.fill[a.backends[i].Name] + 1) * max(1, a.backends[j].Weight)
+	right := (a.fill[a.backends[j].Name] + 1) * max(1, a.backends[i].Weight)
 	if left != right {
 		return left < right
 	}
-	return lot(address, string(a.backends[i].Name)) < lot(address, string(a.backends[j].Name))
+	return lot(address, a.backends[i].Name) < lot(address, a.backends[j].Name)
 }
 
 func lot(address, backend string) uint64 {

@@ -56,8 +56,12 @@ func (d *differing) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	named, err := newNamedBackends(cmd.Context(), config)
+	if err != nil {
+		return err
+	}
 	c := &diff{
-		named: newNamedBackends(config), out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10),
+		named: named, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10),
 		json: d.json, counts: make(map[string]int),
 	}
 	var sides [2]*sourceSet
@@ -121,9 +125,6 @@ func (c *diff) listed(ctx context.Context, sides [2]*sourceSet) error {
 			if _, asked := errors.AsType[*onlyAskedError](err); asked {
 				return fmt.Errorf("%w; compare by --addresses", err)
 			}
-			return err
-		}
-		if err := c.named.learnAll(ctx, s); err != nil {
 			return err
 		}
 		var err error
@@ -236,17 +237,6 @@ func (c *diff) ask(ctx context.Context, sides [2]*sourceSet, addresses []string)
 		return nil
 	})
 	if err != nil {
-		return err
-	}
-	var values []string
-	for _, pair := range answers {
-		for _, e := range pair {
-			if e != nil {
-				values = append(values, e.Backend)
-			}
-		}
-	}
-	if err := c.named.learn(ctx, values...); err != nil {
 		return err
 	}
 	for i, pair := range answers {

@@ -95,8 +95,8 @@ func (e *exporting) write(ctx context.Context, s *sourceSet, out, faults io.Writ
 	if e.format == formatMap {
 		return writeMap(s, out)
 	}
-	named := newNamedBackends(s.config)
-	if err := named.learnAll(ctx, s); err != nil {
+	named, err := newNamedBackends(ctx, s.config)
+	if err != nil {
 		return err
 	}
 	template := e.transport

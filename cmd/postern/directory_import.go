@@ -96,11 +96,11 @@ func readMap(ctx context.Context, config *configs.Config, path string, force boo
 		return nil, usageError{err}
 	}
 	if !force {
-		knows, err := backendCheck(config)
+		named, err := newNamedBackends(ctx, config)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, err
 		}
-		if err := file.Check(ctx, path, domain, knows); err != nil {
+		if err := file.Check(ctx, path, domain, named.dir.Knows); err != nil {
 			return nil, err
 		}
 	}
@@ -109,15 +109,6 @@ func readMap(ctx context.Context, config *configs.Config, path string, force boo
 		return nil, err
 	}
 	return s.winners(), s.err()
-}
-
-// backendCheck tells of values whether they name a backend of the configuration. Many may ask at once.
-func backendCheck(config *configs.Config) (func(value string) bool, error) {
-	dir, err := directory.New(directory.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return dir.Knows, setBackends(dir, config)
 }
 
 // openMap reads a map file that need not be part of the configuration.

@@ -108,9 +108,9 @@ func (s *setting) run(cmd *cobra.Command, address, backend string) error {
 	if address, err = canonicalAddress(config, address); err != nil {
 		return usageError{err}
 	}
-	named := newNamedBackends(config)
-	if err := named.learn(cmd.Context(), backend); err != nil {
-		return usageError{err}
+	named, err := newNamedBackends(cmd.Context(), config)
+	if err != nil {
+		return err
 	}
 	if _, found := named.target(backend); !found && !s.force {
 		return usageError{fmt.Errorf("backend %q is not configured", backend)}
@@ -167,9 +167,6 @@ func warnBeaten(cmd *cobra.Command, config *configs.Config, source configuredSou
 func (s *setting) change(ctx context.Context, named *namedBackends, backend string, result *changed) mapfile.Change {
 	return func(before directory.Value, exists bool) (directory.Value, error) {
 		if s.hasOnlyIf {
-			if err := named.learn(ctx, before.Backend, s.onlyIf); err != nil {
-				return before, err
-			}
 			if err := s.check(named, result.Address, before, exists); err != nil {
 				return before, err
 			}
@@ -213,4 +210,4 @@ func (c *changed) write(out io.Writer, asJSON bool) error {
 	return t.write(out)
 }
 
-var errNoBackends = errors.New("the configuration has no backends under backends.static to choose from")
+var errNoBackends = errors.New("the configuration has no backends to choose from")

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/backend"
 	"postern/configs"
 	"postern/directory"
 	"postern/directory/consul"
@@ -84,7 +85,7 @@ func TestEntriesThatWinAreThoseThatLocateFinds(t *testing.T) {
 }
 
 func TestVerifyFindsWhatKeysHaveTwice(t *testing.T) {
-	config := &configs.Config{Backends: configs.Backends{Defaults: configs.BackendSettings{Login: "mailbox"}}}
+	config := &configs.Config{Backends: configs.Backends{Defaults: configs.Default().Backends.Defaults}}
 	s := &sourceSet{config: config, members: []*member{memberOf(t, "consul:p", map[string]string{
 		"p/a": "alice@example.com 127.0.0.1\n", "p/b": "alice@example.com 127.0.0.1\nbob@example.com 127.0.0.1\n",
 	})}}
@@ -117,7 +118,7 @@ func TestFindingsAreBounded(t *testing.T) {
 // By weights, whatever there was before: no backend is fuller for its weight than the next entry makes it.
 func TestAssignFillsByWeight(t *testing.T) {
 	a := &assigning{
-		backends: []configs.Backend{weighted("b1", 1), weighted("b2", 3), weighted("b3", 2)},
+		backends: []backend.Target{weighted("b1", 1), weighted("b2", 3), weighted("b3", 2)},
 		fill:     map[string]int{"b1": 40},
 	}
 	for i := range 600 - 40 {
@@ -130,7 +131,7 @@ func TestAssignFillsByWeight(t *testing.T) {
 
 // Many who begin with the same counts must not all take the same one.
 func TestAssignDrawsLotsAmongEquals(t *testing.T) {
-	a := &assigning{backends: []configs.Backend{weighted("b1", 1), weighted("b2", 1), weighted("b3", 1), weighted("b4", 1)}}
+	a := &assigning{backends: []backend.Target{weighted("b1", 1), weighted("b2", 1), weighted("b3", 1), weighted("b4", 1)}}
 	chosen := make(map[string]int)
 	for i := range 4000 {
 		chosen[a.choose(fmt.Sprintf("m%d@example.com", i))]++
@@ -142,20 +143,21 @@ func TestAssignDrawsLotsAmongEquals(t *testing.T) {
 	}
 }
 
-func weighted(name string, weight int) configs.Backend {
-	return configs.Backend{Name: configs.Name(name), BackendSettings: configs.BackendSettings{Weight: weight}}
+func weighted(name string, weight int) backend.Target {
+	return backend.Target{Name: name, Weight: weight}
 }
 
 func TestNamedBackendsFollowTheDirectorysRule(t *testing.T) {
 	config := &configs.Config{Backends: configs.Backends{
-		Defaults: configs.BackendSettings{Login: "mailbox"},
+		Defaults: configs.Default().Backends.Defaults,
 		Static: []configs.Backend{{
 			Name: "guest-01", Address: []configs.BackendAddress{"127.0.0.11:110"}, Aliases: []configs.Name{"mail1"},
 			BackendSettings: configs.BackendSettings{Login: "local"},
 		}},
 	}}
-	n := newNamedBackends(config)
-	if err := n.learn(t.Context(), "GUEST-01", "mail1", "127.0.0.11", "guest-02", "guest-02", ""); err != nil {
+	config.Backends.Static[0].TLS, config.Backends.Static[0].ProxyProtocol = "none", "none"
+	n, err := newNamedBackends(t.Context(), config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for value, want := range map[string]string{"GUEST-01": "guest-01", "mail1": "guest-01", "127.0.0.11": "guest-01", "guest-02": "guest-02"} {

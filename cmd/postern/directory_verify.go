@@ -130,14 +130,15 @@ type homelessEntries struct {
 }
 
 func verifySources(ctx context.Context, s *sourceSet) (*verification, error) {
+	named, err := newNamedBackends(ctx, s.config)
+	if err != nil {
+		return nil, err
+	}
 	v := &verifying{
-		named: newNamedBackends(s.config), bySource: make(map[*member]*verifiedSource), byName: make(map[string]int),
+		named: named, bySource: make(map[*member]*verifiedSource), byName: make(map[string]int),
 		homeless: make(map[homeless]*homelessEntries),
 	}
 	v.States, v.Faults.First, v.Warnings.First = make(map[string]int), []string{}, []string{}
-	if err := v.named.learnAll(ctx, s); err != nil {
-		return nil, err
-	}
 	v.Sources = make([]verifiedSource, len(s.members))
 	for i, m := range s.members {
 		v.bySource[m] = &v.Sources[i]
@@ -150,7 +151,7 @@ func verifySources(ctx context.Context, s *sourceSet) (*verification, error) {
 		found := v.homeless[h]
 		v.Faults.add("source %s: backend %q is not configured: %d entries, one is %s", h.source.name, h.value, found.entries, found.one)
 	}
-	v.countBackends(s.config)
+	v.countBackends()
 	return &v.verification, nil
 }
 
@@ -206,12 +207,11 @@ func entryLine(address string, v directory.Value) string {
 	return address + " " + textOf(v, true).String()
 }
 
-// countBackends lists those of the configuration first, empty ones too.
-func (v *verifying) countBackends(config *configs.Config) {
-	for _, b := range config.Backends.Static {
-		name := string(b.Name)
-		v.Backends = append(v.Backends, verifiedBackend{name, b.Weight, v.byName[name]})
-		delete(v.byName, name)
+// countBackends lists those that are configured first, empty ones too.
+func (v *verifying) countBackends() {
+	for _, b := range v.named.targets {
+		v.Backends = append(v.Backends, verifiedBackend{b.Name, b.Weight, v.byName[b.Name]})
+		delete(v.byName, b.Name)
 	}
 	for _, name := range sortedKeys(v.byName) {
 		v.Backends = append(v.Backends, verifiedBackend{Backend: name, Entries: v.byName[name]})

@@ -34,6 +34,8 @@ func (g *gateway) facts() admin.Facts {
 		Draining: g.draining.Load(), Sessions: len(sessions), Directory: now.sources(),
 		Forwarded: now.dir.Counters().Unknown,
 	}
+	_, facts.Distrust = g.roster.pool.Distrusts()
+	facts.Catalogue = g.roster.catalogue()
 	open := make(map[string]int)
 	for _, s := range sessions {
 		open[s.Listener]++
@@ -127,6 +129,9 @@ func compared(shadows []directory.ShadowCounters, name string) *admin.Shadow {
 
 // confirm lets serve what the shrink guard holds.
 func (g *gateway) confirm(source string) error {
+	if source == confirmBackends {
+		return g.roster.confirm()
+	}
 	err := g.inForce.Load().dir.Confirm(source)
 	switch {
 	case errors.Is(err, directory.ErrNoSource):
@@ -144,18 +149,36 @@ func (g *gateway) adminSessions() []admin.Session {
 	for _, s := range g.server.List() {
 		all = append(all, admin.Session{
 			ID: s.ID, Client: s.Client, Listener: s.Listener, Mailbox: s.Mailbox, Backend: s.Backend, State: s.State,
-			Since: s.Since, ToClient: s.ToClient, ToBackend: s.ToBackend, TLS: s.TLS,
+			Since: s.Since, ToClient: s.ToClient, ToBackend: s.ToBackend, TLS: s.TLS, Verb: s.Verb, Outstanding: s.Outstanding,
 		})
 	}
 	return all
 }
 
 func (g *gateway) adminBackends() []admin.Backend {
+	aliases := make(map[string][]string)
+	for _, t := range g.roster.backends().targets {
+		aliases[t.Name] = t.Aliases
+	}
 	var all []admin.Backend
-	for _, b := range g.inForce.Load().config.Backends.Static {
-		all = append(all, admin.Backend{Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases)})
+	for _, s := range g.roster.pool.Snapshot() {
+		b := admin.Backend{
+			Name: s.Name, Addresses: s.Addresses, Aliases: aliases[s.Name], State: s.State.String(), Reason: s.Reason, Since: s.Since,
+			Breaker: s.Breaker, Failures: s.Failures, Suspects: s.Suspects, Rumour: s.Rumour,
+			LastCheck: s.LastCheck, CheckError: s.CheckError, LastSuccess: s.LastSuccess, LastFailure: s.LastFailure, LastError: s.LastError,
+			Logins: s.Logins, Limit: s.Limit, MaxLogins: s.MaxLogins, Queued: s.Queued, Sessions: s.Sessions, MaxSessions: s.MaxSessions,
+			Refused: s.Refused, Connect: adminLatency(s.Connect), Greeting: adminLatency(s.Greeting), Login: adminLatency(s.Login),
+		}
+		if s.Drain != nil {
+			b.Drain = &admin.Drain{By: s.Drain.By, Since: s.Drain.Since, Until: g.drains.deadline(s.Name)}
+		}
+		all = append(all, b)
 	}
 	return all
+}
+
+func adminLatency(l backend.Latency) admin.Latency {
+	return admin.Latency{Count: l.Count, Median: l.Median.Seconds(), Max: l.Max.Seconds()}
 }
 
 func (g *gateway) explain(ctx context.Context, address string) (admin.Explanation, error) {
@@ -168,6 +191,11 @@ func (g *gateway) explain(ctx context.Context, address string) (admin.Explanatio
 	e.Sessions = slices.DeleteFunc(g.adminSessions(), func(s admin.Session) bool { return s.Mailbox != e.Mailbox })
 	if most := g.inForce.Load().config.Limits.SessionsPerMailbox; most > 0 && len(e.Sessions) >= most {
 		e.Admitted, e.Because = false, append(e.Because, "the mailbox has as many sessions as limits.sessions_per_mailbox allows")
+	}
+	if route, err := g.locate(ctx, directory.Query{User: address}); err == nil {
+		if refused := g.roster.pool.Ask(*route.Backend, backend.Visit{Mailbox: route.Mailbox}); refused != nil {
+			e.Admitted, e.Because = false, append(e.Because, "the client hears [SYS/TEMP]: "+refused.Error())
+		}
 	}
 	if g.draining.Load() {
 		e.Admitted, e.Because = false, append(e.Because, "the gateway is draining")

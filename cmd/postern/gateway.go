@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"postern/backend"
 	"postern/configs"
 	"postern/proxy"
 	posterntls "postern/proxy/tls"
@@ -27,8 +26,11 @@ type gateway struct {
 	listeners    []*proxy.Listener // in the order of the configuration
 	front        *posterntls.Front // nil: no listener has TLS
 	renewal      *background       // of its certificates
-	learner      *backend.Learner
-	learning     *background
+	roster       *roster
+	listing      *background // of Consul's backends; nil: none come from there
+	learning     *background // what backends offer
+	pooling      *background // how they are
+	drains       *drains
 	follower     *follower
 	moves        *background
 	redirected   chan struct{} // the directory is another one
@@ -50,9 +52,7 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 	}
 	setLevel(g.level, config.Log.Level)
 	g.log = newLogger(logs, config.Log.Format, g.level)
-	dialer := backend.Dialer{KeepAlive: config.Timeouts.Keepalive}
-	g.learner = backend.NewLearner(dialer, g.log)
-	settings, err := buildSettings(config, g.learner, g.log)
+	settings, err := g.build(config)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -62,17 +62,26 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 	if g.desk, err = newDesk(config); err != nil {
 		return nil, err
 	}
+	listing, err := newListing(config, g.roster.made, stateFolder(config, g.log), g.log)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
-	if g.follower, err = serveDirectory(ctx, config, g.log); err != nil {
+	g.follow(ctx, listing)
+	if g.follower, err = serveDirectory(ctx, config, g.roster.backends(), g.log); err != nil {
 		g.closeListeners()
 		return nil, usageError{err}
 	}
 	g.server = proxy.NewServer(proxy.Options{
-		Settings: settings, Directory: g.follower.dir, Logger: g.log, Dialer: dialer, Observer: g.desk,
+		Settings: settings, Directory: g.follower.dir, Logger: g.log, Observer: g.desk,
+		Dialer: g.roster.dialer, Pool: g.roster.pool,
 	})
 	g.publish()
+	if g.drains, err = newDrains(g.roster.pool, stateFolder(config, g.log), g.endDrained); err != nil {
+		g.log.Error("backends that were drained are not any more", "err", err)
+	}
 	if err := cmp.Or(g.openDesk(), g.openAnswers(ctx)); err != nil {
 		g.closeListeners()
 		g.end()
@@ -88,8 +97,7 @@ func (g *gateway) begin() {
 	if err := unknownBackends(dir); err != nil {
 		g.log.Warn("the users of some mailboxes will hear [SYS/TEMP]", "err", err)
 	}
-	g.learn()
-	g.learning = start(g.learner.Run)
+	g.learning, g.pooling = start(g.roster.learner.Run), start(g.roster.pool.Run)
 	g.renew()
 	g.moves = start(g.watchMoves)
 	for _, l := range g.listeners {
@@ -99,11 +107,13 @@ func (g *gateway) begin() {
 		"backends", len(g.config.Backends.Static), "entries", entries(dir))
 }
 
-// learn has the configured backends asked what they offer.
-func (g *gateway) learn() {
-	if targets, _, err := targets(g.config.Backends); err == nil { // it was good enough for the directory
-		g.learner.Sync(targets)
+// build makes what backends are reached by, and the settings of sessions.
+func (g *gateway) build(config *configs.Config) (*proxy.Settings, error) {
+	var err error
+	if g.roster, err = newRoster(config, g.log); err != nil {
+		return nil, err
 	}
+	return buildSettings(config, g.roster.learner, g.log)
 }
 
 // renew follows the files of the certificates that are in force.
@@ -151,15 +161,29 @@ func (g *gateway) close(ctx context.Context) (cut int) {
 	return cut
 }
 
+// endDrained ends the sessions that are left on a drained backend.
+func (g *gateway) endDrained(name string) {
+	var left []string
+	for _, s := range g.server.List() {
+		if s.Backend == name {
+			left = append(left, s.ID)
+		}
+	}
+	g.log.Info("sessions of a drained backend ended", "backend", name, "sessions", g.server.Kick(left, "drained"))
+}
+
 // end stops what ran beside the sessions.
 func (g *gateway) end() {
 	for _, a := range g.answers {
 		a.stop()
 	}
 	g.desk.close()
+	g.drains.close()
 	g.moves.stop()
 	g.follower.stop()
 	g.learning.stop()
+	g.pooling.stop()
+	g.listing.stop()
 	g.renewal.stop()
 	g.adminRenewal.stop()
 }
@@ -194,7 +218,15 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 	if err := unchangeable(g.config, next); err != nil {
 		return err
 	}
-	settings, err := buildSettings(next, g.learner, g.log)
+	settings, err := buildSettings(next, g.roster.learner, g.log)
+	if err != nil {
+		return err
+	}
+	made, err := buildBackends(next.Backends)
+	if err != nil {
+		return err
+	}
+	listing, err := newListing(next, made, stateFolder(next, g.log), g.log)
 	if err != nil {
 		return err
 	}
@@ -213,16 +245,20 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 	if err := g.desk.server.SetAccess(tokens); err != nil {
 		return err
 	}
-	if err := g.redirect(ctx, next); err != nil {
+	if err := g.redirect(ctx, next, g.roster.with(made)); err != nil {
 		return err
 	}
+	g.roster.take(next, made)
 	setLevel(g.level, next.Log.Level)
 	for i, l := range g.listeners {
 		l.SetAccess(rules[i])
 	}
 	g.server.Reconfigure(settings)
+	relisted := !reflect.DeepEqual(g.config.Backends, next.Backends)
 	g.config = next
-	g.learn()
+	if relisted {
+		g.follow(ctx, listing)
+	}
 	if front != g.front {
 		g.front = front
 		g.renew()
@@ -244,11 +280,11 @@ func (g *gateway) nextFront(next *configs.Config) (*posterntls.Front, error) {
 // sources or rules changed is made anew, has to load before it takes over, and may not
 // have lost too much of a source that both have; else the old one only learns the
 // backends, and its shrink guard keeps what it holds.
-func (g *gateway) redirect(ctx context.Context, next *configs.Config) error {
+func (g *gateway) redirect(ctx context.Context, next *configs.Config, made *backends) error {
 	if reflect.DeepEqual(g.config.Directory, next.Directory) {
-		return setBackends(g.follower.dir, next)
+		return made.giveTo(g.follower.dir)
 	}
-	fresh, err := followDirectory(ctx, next, stateFolder(next, g.log), g.log)
+	fresh, err := followDirectory(ctx, next, made, stateFolder(next, g.log), g.log)
 	if fresh == nil {
 		return err
 	}

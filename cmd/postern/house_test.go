@@ -38,17 +38,18 @@ var exceptions = map[string]string{}
 // packages. A library that has one row here has one home. A new folder needs a row.
 var mayImport = map[string][]string{
 	"cmd/postern": {
-		"postern/admin", "postern/backend", "postern/configs", "postern/directory", "postern/directory/authhttp",
+		"postern/admin", "postern/backend", "postern/backend/consul", "postern/configs", "postern/directory", "postern/directory/authhttp",
 		"postern/directory/cache", "postern/directory/consul", "postern/directory/file", "postern/directory/ldap",
-		"postern/directory/mapfile", "postern/directory/serve", "postern/directory/sql", "postern/pop3", "postern/pop3/maildrop", "postern/proxy", "postern/proxy/limits", "postern/proxy/tls",
+		"postern/directory/mapfile", "postern/directory/serve", "postern/directory/sql", "postern/directory/state", "postern/pop3", "postern/pop3/maildrop", "postern/proxy", "postern/proxy/limits", "postern/proxy/tls",
 		"github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/coreos/go-systemd", "golang.org/x/sys",
 	},
-	"admin":         {"postern/pop3", "github.com/hashicorp/golang-lru/v2", "github.com/prometheus/client_golang"},
-	"configs":       {"github.com/goccy/go-yaml"},
-	"pop3":          {},
-	"pop3/maildrop": {"postern/pop3"},
-	"pop3/pop3test": {"postern/pop3"},
-	"backend":       {"postern/pop3"},
+	"admin":          {"postern/pop3", "github.com/hashicorp/golang-lru/v2", "github.com/prometheus/client_golang"},
+	"configs":        {"github.com/goccy/go-yaml"},
+	"pop3":           {},
+	"pop3/maildrop":  {"postern/pop3"},
+	"pop3/pop3test":  {"postern/pop3"},
+	"backend":        {"postern/pop3", "github.com/pires/go-proxyproto", "github.com/sony/gobreaker/v2", "golang.org/x/sys"},
+	"backend/consul": {"postern/backend", "postern/pop3", "github.com/hashicorp/consul/api"},
 	"directory": {
 		"postern/backend", "postern/directory/cache", "postern/directory/state", "postern/pop3",
 		"github.com/hashicorp/go-memdb", "golang.org/x/text",
@@ -88,6 +89,11 @@ var testsMayImport = []string{
 var withoutIO = map[string][]string{
 	"pop3":                   {"net", "os", "sync", "log", "log/slog", "time"},
 	"backend/login.go":       {"net", "os", "sync", "log", "log/slog", "context"},
+	"backend/preamble.go":    {"net", "os", "sync", "log", "log/slog", "context"},
+	"backend/verdict.go":     {"net", "os", "sync", "log", "log/slog", "context", "time"},
+	"proxy/entry.go":         {"net", "os", "sync", "log", "log/slog", "context"},
+	"proxy/reconsider.go":    {"net", "os", "sync", "log", "log/slog", "context"},
+	"proxy/relay/framing.go": {"net", "os", "sync", "log", "log/slog", "context", "time"},
 	"backend/refusal.go":     {"net", "os", "sync", "log", "log/slog", "context"},
 	"proxy/origin":           {"net", "os", "sync", "log", "log/slog", "time", "context"},
 	"proxy/introduction.go":  {"net", "os", "sync", "log", "log/slog", "context"},

@@ -75,14 +75,14 @@ func serveOne(ctx context.Context, conn *net.TCPConn, config *configs.Config, na
 // soloServer is the server of one session. It asks no backend what it offers: that
 // would be a connection to each of them for each client.
 func soloServer(config *configs.Config, log *slog.Logger) (*proxy.Server, error) {
-	targets, _, err := targets(config.Backends)
+	made, err := buildBackends(config.Backends)
 	if err != nil {
 		return nil, err
 	}
 	quiet := slog.New(slog.DiscardHandler) // how many sessions the descriptors allow doesn't matter
 	dialer := backend.Dialer{KeepAlive: config.Timeouts.Keepalive}
 	learner := backend.NewLearner(dialer, quiet)
-	learner.Sync(targets)
+	learner.Sync(made.targets)
 	settings, err := buildSettings(config, learner, quiet)
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func command() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), lookupCommand(), versionCommand(), completionCommand(),
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), lookupCommand(), backendsCommand(), versionCommand(), completionCommand(),
 		statusCommand(), sessionsCommand(), reloadCommand(), explainCommand(explainConfig), directoryCommand())
 	usageOfAll(root)
 	return root

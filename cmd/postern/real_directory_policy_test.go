@@ -1,14 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -57,7 +54,7 @@ func lives(t *testing.T, who string, c *pop3test.Client) {
 func ends(t *testing.T, who string, c *pop3test.Client) {
 	t.Helper()
 	began := time.Now()
-	if err := c.End(); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+	if err := c.End(); err == nil || !strings.Contains(err.Error(), "-ERR [SYS/TEMP] The session is ended") {
 		t.Errorf("the session of %s: %v", who, err)
 	}
 	// It takes a fraction of a second; the rest is for a machine that is busy.

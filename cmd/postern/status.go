@@ -130,6 +130,8 @@ func sourceAge(s admin.Source) string {
 func sourceState(s admin.Source) string {
 	state := "well"
 	switch {
+	case s.Asked && s.LoadedAt.IsZero() && !s.Failing:
+		state = "not asked yet"
 	case s.LoadedAt.IsZero():
 		state = "never loaded"
 	case s.Held:

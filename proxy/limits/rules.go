@@ -23,6 +23,12 @@ type Network struct {
 // Exempts tells whether an address is one of those that are not counted.
 func (r *Rules) Exempts(addr netip.Addr) bool { return Contains(r.Exempt, addr) }
 
+// Shared tells whether an address stands for many people: it is exempt, or has a network's limit.
+func (r *Rules) Shared(addr netip.Addr) bool {
+	p := r.place(addr)
+	return p.exempt || p.network.IsValid()
+}
+
 // place is where a session counts, besides the total.
 type place struct {
 	exempt  bool         // nowhere

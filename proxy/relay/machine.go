@@ -34,7 +34,7 @@ type Timeouts struct {
 type Result struct {
 	ToBackend, ToClient int64  // octets
 	By                  Side   // who ended it
-	Reason              string // "fin", "reset", "idle" or "linger"
+	Reason              string // "fin", "reset", "idle", "linger", or what End was told
 }
 
 // Machine holds the rules of one relay. It owns no connection, clock or goroutine.
@@ -99,6 +99,9 @@ func (m *Machine) Expired(now time.Time) bool {
 	return m.over
 }
 
+// Parted notes that somebody outside ended it, and why. The driver closes both.
+func (m *Machine) Parted(why string) { m.finish(Gateway, why) }
+
 // Stalled notes that a driver gave up waiting for progress. It closes both.
 func (m *Machine) Stalled() {
 	if m.lingering() {
@@ -107,6 +110,9 @@ func (m *Machine) Stalled() {
 		m.finish(Gateway, "idle")
 	}
 }
+
+// Silent tells how long nothing was delivered.
+func (m *Machine) Silent(now time.Time) time.Duration { return now.Sub(m.last) }
 
 // Over tells that both directions have ended.
 func (m *Machine) Over() bool { return m.over }

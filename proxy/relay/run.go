@@ -39,6 +39,9 @@ type halfCloser interface {
 type Relay struct {
 	mu      sync.Mutex
 	machine *Machine
+	framing framing
+	writing bool        // to the client: what framing has not heard of yet
+	parting *parting    // set once somebody wants the session to end
 	conns   [2]net.Conn // by Side
 	ahead   []byte
 	buffers *Buffers
@@ -65,6 +68,7 @@ func (p *Relay) Run() Result {
 			}
 		}()
 		p.direction(ToBackend)
+		p.ignoreClient()
 	}()
 	p.direction(ToClient)
 	<-done
@@ -85,13 +89,14 @@ func (p *Relay) Progress() Result {
 // direction copies one way to its end. The named method is what a stack dump shows.
 func (p *Relay) direction(d Direction) {
 	from, to := p.conns[d], p.conns[1-d]
-	if d == ToBackend && len(p.ahead) > 0 && !p.write(d, to, p.ahead) {
+	if d == ToBackend && len(p.ahead) > 0 && (!p.passing(d, p.ahead) || !p.write(d, to, p.ahead)) {
 		return
 	}
 	src := newSource(from, p.buffers)
 	for {
 		data, err := src.read()
-		alive := len(data) == 0 || p.write(d, to, data)
+		alive := len(data) == 0 || p.passing(d, data) && p.write(d, to, data)
+		p.passed(d)
 		src.release()
 		switch {
 		case !alive:
@@ -124,8 +129,8 @@ func (p *Relay) write(d Direction, to net.Conn, data []byte) bool {
 	}
 	for {
 		n, err := to.Write(data)
+		p.moved(d, data[:n])
 		data = data[n:]
-		p.moved(d, n)
 		switch {
 		case err == nil:
 			return true
@@ -147,7 +152,7 @@ func (p *Relay) write(d Direction, to net.Conn, data []byte) bool {
 func (p *Relay) writeWhole(d Direction, to net.Conn, data []byte) bool {
 	_ = to.SetWriteDeadline(time.Now().Add(p.patience()))
 	n, err := to.Write(data)
-	p.moved(d, n)
+	p.moved(d, data[:n])
 	switch {
 	case err == nil:
 		return true
@@ -165,13 +170,16 @@ func resumable(c net.Conn) bool {
 	return !isTLS
 }
 
-func (p *Relay) moved(d Direction, n int) {
-	if n == 0 {
+func (p *Relay) moved(d Direction, data []byte) {
+	if len(data) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.machine.Moved(d, n, time.Now())
+	p.machine.Moved(d, len(data), time.Now())
+	if d == ToClient {
+		p.framing.answered(data)
+	}
 }
 
 // ended passes a FIN on, and shortens the time that the other direction may stand still.
@@ -191,9 +199,12 @@ func (p *Relay) ended(d Direction, to net.Conn) {
 
 func (p *Relay) failed(by Side) {
 	p.mu.Lock()
+	over := p.machine.Over()
 	p.machine.Failed(by)
 	p.mu.Unlock()
-	p.close()
+	if !over { // else who ended it closes both, perhaps with a word to the client
+		p.close()
+	}
 }
 
 // expired asks the machine, and closes both connections if nothing has happened for too long.

@@ -17,6 +17,7 @@ import (
 // relayed is a relay between real loopback sockets, and the two ends that its
 // peers hold.
 type relayed struct {
+	*Relay
 	client, backend *net.TCPConn
 	result          chan Result
 }
@@ -25,8 +26,11 @@ func start(t *testing.T, ahead string, timeouts Timeouts) *relayed {
 	t.Helper()
 	client, gatewayFront := connection(t)
 	gatewayBack, backend := connection(t)
-	r := &relayed{client: client, backend: backend, result: make(chan Result, 1)}
-	go func() { r.result <- New(gatewayFront, gatewayBack, []byte(ahead), timeouts, new(Buffers)).Run() }()
+	r := &relayed{
+		Relay:  New(gatewayFront, gatewayBack, []byte(ahead), timeouts, new(Buffers)),
+		client: client, backend: backend, result: make(chan Result, 1),
+	}
+	go func() { r.result <- r.Run() }()
 	return r
 }
 

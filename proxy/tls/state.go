@@ -17,6 +17,7 @@ type State struct {
 	KeyExchange   string // as curves spells it; empty: a version below 1.3 without one
 	ServerName    string // that the client asked for; empty: it asked for none
 	ClientSubject string // of its verified certificate; empty: it gave none
+	ClientCommon  string // the common name in that
 	ClientNames   string // of the same: mail addresses, hosts, URIs; by comma
 	Resumed       bool
 }
@@ -33,6 +34,7 @@ func StateOf(c tls.ConnectionState) State {
 	if len(c.VerifiedChains) > 0 && len(c.PeerCertificates) > 0 {
 		leaf := c.PeerCertificates[0]
 		s.ClientSubject = printable(leaf.Subject.String())
+		s.ClientCommon = printable(leaf.Subject.CommonName)
 		s.ClientNames = clientNames(leaf)
 	}
 	return s

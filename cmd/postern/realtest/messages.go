@@ -80,6 +80,11 @@ func TaggedMessages(address string, count, size int) []Message {
 	return messages
 }
 
+// LargeMessage is one message of about size octets.
+func LargeMessage(address string, size int) Message {
+	return message(address, "large", filler(address, size))
+}
+
 // Tag begins each body line of a mailbox's tagged message; numbers begin at 1.
 func Tag(address string, number int) string {
 	return fmt.Sprintf("<%s #%d> ", address, number)

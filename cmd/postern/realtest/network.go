@@ -51,6 +51,15 @@ func (n *Network) Cut() error {
 // Mend undoes it.
 func (n *Network) Mend() error { return n.nft("flush chain inet way in\nflush chain inet way out") }
 
+// Refuse has every TCP packet that comes in meet a fate of nftables: drop, or reject
+// with something. Empty: they pass again.
+func (n *Network) Refuse(fate string) error {
+	if fate == "" {
+		return n.Mend()
+	}
+	return n.nft("add rule inet way in meta l4proto tcp " + fate)
+}
+
 func (n *Network) nft(commands string) error {
 	_, err := run(n.command("nft", "-f", "-"), commands+"\n")
 	return err

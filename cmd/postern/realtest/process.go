@@ -47,6 +47,9 @@ func StartProcess(cmd *exec.Cmd, log string) (*Process, error) {
 // Signal sends a signal to the program.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
+// Pid is the program's process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Stop asks the program to end, and kills it where it doesn't. It returns what
 // the program ended with: nil for exit code 0.
 func (p *Process) Stop() error {

@@ -25,7 +25,15 @@ type Terminal struct {
 
 // DialTerminal connects and reads the greeting.
 func DialTerminal(ctx context.Context, address string) (*Terminal, error) {
+	return DialTerminalFrom(ctx, nil, address)
+}
+
+// DialTerminalFrom is DialTerminal from an address of this machine's own; nil: any.
+func DialTerminalFrom(ctx context.Context, from net.IP, address string) (*Terminal, error) {
 	var dialer net.Dialer
+	if from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: from}
+	}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -134,17 +142,32 @@ func (t *Terminal) Retrieve(number int) ([]byte, error) {
 	if _, err := t.Must(fmt.Sprintf("RETR %d", number)); err != nil {
 		return nil, err
 	}
+	return t.Message()
+}
+
+// Message reads a message whose answer's first line was read, in its normal form.
+// What arrived before an error is returned with it.
+func (t *Terminal) Message() ([]byte, error) {
 	var message bytes.Buffer
+	_, err := t.MessageTo(&message)
+	return message.Bytes(), err
+}
+
+// MessageTo is Message for one that is too large to keep. It returns its size.
+func (t *Terminal) MessageTo(w io.Writer) (size int, err error) {
 	for {
 		t.conn.SetDeadline(time.Now().Add(terminalTimeout))
 		line, err := t.reader.ReadBytes('\n')
 		if err != nil {
-			return nil, fmt.Errorf("reading message %d: %w", number, err)
+			return size, fmt.Errorf("reading a message: %w", err)
 		}
 		if string(line) == ".\r\n" {
-			return message.Bytes(), nil
+			return size, nil
 		}
-		message.Write(bytes.TrimPrefix(line, []byte(".")))
+		n, err := w.Write(bytes.TrimPrefix(line, []byte(".")))
+		if size += n; err != nil {
+			return size, err
+		}
 	}
 }
 
