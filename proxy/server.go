@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postern/directory"
 	"postern/proxy/limits"
 	"postern/proxy/relay"
 )
@@ -24,6 +25,7 @@ import (
 type Server struct {
 	dialer    Dialer
 	pool      Pool // nil: every backend may be logged in to
+	unwanted  func(directory.Route) string
 	eagers    *eagers
 	log       *slog.Logger
 	observer  Observer
@@ -53,7 +55,7 @@ func NewServer(o Options) *Server {
 	var id [3]byte
 	_, _ = rand.Read(id[:])
 	s := &Server{
-		dialer: o.Dialer, pool: o.Pool, eagers: newEagers(), log: o.Logger, observer: o.Observer, recorder: newRecorder(o.Logger),
+		dialer: o.Dialer, pool: o.Pool, unwanted: o.Unwanted, eagers: newEagers(), log: o.Logger, observer: o.Observer, recorder: newRecorder(o.Logger),
 		pace: newPace(), prefix: hex.EncodeToString(id[:]),
 		census: limits.NewCensus(), rate: limits.NewRate(), waiting: limits.NewWaiting(limits.Bounds{}),
 		penalties: limits.NewPenalties(), intervals: limits.NewIntervals(),
@@ -61,6 +63,9 @@ func NewServer(o Options) *Server {
 	}
 	if s.observer == nil {
 		s.observer = nobody{}
+	}
+	if s.unwanted == nil {
+		s.unwanted = func(directory.Route) string { return "" }
 	}
 	s.Reconfigure(o.Settings)
 	s.Redirect(o.Directory)

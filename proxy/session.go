@@ -314,6 +314,9 @@ func (s *session) relay() {
 	s.mu.Lock()
 	s.relayed = r
 	s.mu.Unlock()
+	if why := s.server.unwanted(s.verdict.route); why != "" { // now that whoever looks for such sessions finds it
+		go s.part(why, kickGrace) // ends with the session, at the latest
+	}
 	moved := r.Run()
 	s.dialogue.in.Wipe()
 	s.record(ending{by: sides[moved.By], why: moved.Reason}, moved)

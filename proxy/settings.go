@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"postern/backend"
+	"postern/directory"
 	"postern/pop3"
 	"postern/proxy/limits"
 )
@@ -75,6 +76,9 @@ type Options struct {
 	Directory Locator
 	Dialer    Dialer
 	Pool      Pool // nil: every backend may be logged in to
-	Logger    *slog.Logger
-	Observer  Observer // nil: nobody counts
+	// Unwanted tells why a session that has just begun shall end: what led to it changed during the login, when it
+	// was none that anybody could have ended. Empty: it is wanted. Nil: all are.
+	Unwanted func(directory.Route) (why string)
+	Logger   *slog.Logger
+	Observer Observer // nil: nobody counts
 }

@@ -26,3 +26,11 @@ func (b *background) stop() {
 	b.cancel()
 	<-b.done
 }
+
+// ended is closed when it has ended by itself or was stopped; nil where nothing was started.
+func (b *background) ended() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.done
+}

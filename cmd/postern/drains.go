@@ -102,9 +102,18 @@ func (d *drains) stop(name string) {
 
 // deadline is when a backend's sessions are ended; zero: they end by themselves.
 func (d *drains) deadline(name string) time.Time {
+	if d == nil { // a session may begin before the gateway is whole
+		return time.Time{}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.until[name]
+}
+
+// past tells whether the deadline of a drained backend is over.
+func (d *drains) past(name string) bool {
+	until := d.deadline(name)
+	return !until.IsZero() && !time.Now().Before(until)
 }
 
 // close forgets the deadlines: the sessions end with the gateway.

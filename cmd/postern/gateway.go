@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"postern/configs"
 	"postern/proxy"
@@ -76,7 +77,7 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 	}
 	g.server = proxy.NewServer(proxy.Options{
 		Settings: settings, Directory: g.follower.dir, Logger: g.log, Observer: g.desk,
-		Dialer: g.roster.dialer, Pool: g.roster.pool,
+		Dialer: g.roster.dialer, Pool: g.roster.pool, Unwanted: g.unwanted,
 	})
 	g.publish()
 	if g.drains, err = newDrains(g.roster.pool, stateFolder(config, g.log), g.endDrained); err != nil {
@@ -188,6 +189,9 @@ func (g *gateway) end() {
 	g.adminRenewal.stop()
 }
 
+// patienceWithLook is how long a reload waits for sources to look once more. What they find later serves then.
+const patienceWithLook = time.Minute
+
 // reload puts the configuration file in force as it is now. What is wrong is
 // refused whole and the old stays; certificates and the directory's files are read
 // again in any case.
@@ -203,7 +207,9 @@ func (g *gateway) reload(ctx context.Context) error {
 	if g.front != nil {
 		err = errors.Join(err, g.front.Reload()) // logged
 	}
-	if fault := g.follower.dir.Reload(ctx); fault != nil {
+	looking, cancel := context.WithTimeout(ctx, patienceWithLook)
+	defer cancel()
+	if fault := g.follower.dir.Reload(looking); fault != nil {
 		g.log.Error("a directory source can't be read, its last good state stays", "err", fault)
 		err = errors.Join(err, fault)
 	}

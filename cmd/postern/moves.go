@@ -38,11 +38,7 @@ func (g *gateway) watchMoves(ctx context.Context) {
 func (g *gateway) endMoved(dir *directory.Directory) {
 	var moved []string
 	for _, s := range g.server.List() {
-		if s.Mailbox == "" {
-			continue
-		}
-		route, known := dir.Standing(s.Mailbox)
-		if known && (route.Backend.Name != s.Backend || route.State != directory.Active) {
+		if s.Mailbox != "" && movedFrom(dir, s.Mailbox, s.Backend) {
 			moved = append(moved, s.ID)
 		}
 	}
@@ -50,4 +46,23 @@ func (g *gateway) endMoved(dir *directory.Directory) {
 		n := g.server.Kick(moved, "moved")
 		g.log.Info("sessions of moved mailboxes ended", "sessions", n)
 	}
+}
+
+// movedFrom tells whether a mailbox has no place on a backend any more, as far as anybody knows without asking.
+func movedFrom(dir *directory.Directory, mailbox, backend string) bool {
+	route, known := dir.Standing(mailbox)
+	return known && (route.Backend.Name != backend || route.State != directory.Active)
+}
+
+// unwanted tells why a session that begins shall end: its mailbox moved, or its backend was drained, while it
+// logged in.
+func (g *gateway) unwanted(route directory.Route) string {
+	now := g.inForce.Load()
+	switch {
+	case now.config.Directory.OnMove == configs.OnMoveEnd && movedFrom(now.dir, route.Mailbox, route.Backend.Name):
+		return "moved"
+	case g.drains.past(route.Backend.Name):
+		return "drained"
+	}
+	return ""
 }

@@ -58,21 +58,39 @@ func serve(ctx context.Context, path string) error {
 	return g.serve(ctx, incoming)
 }
 
-// serve obeys signals until the gateway has ended.
+// serve obeys signals until the gateway has ended. A reload runs beside it, one at a time: a source that hangs
+// may not make it deaf to a signal that ends it.
 func (g *gateway) serve(ctx context.Context, incoming <-chan os.Signal) error {
 	g.notify.ready()
 	reports := start(func(ctx context.Context) { g.notify.report(ctx, g.server.Sessions) })
 	defer reports.stop()
+	var running *background // a reload
+	again := false          // it was asked for once more meanwhile, and what was read may be older than that
 	for {
+		asked, over := g.reloads, running.ended()
+		if running != nil {
+			asked = nil
+		}
 		select {
 		case sig := <-incoming:
-			if sig != syscall.SIGHUP {
+			switch {
+			case sig != syscall.SIGHUP:
+				running.stop()
 				g.drain(sig, incoming)
 				return nil
+			case running != nil:
+				again = true
+			default:
+				running = start(func(ctx context.Context) { _ = g.reload(ctx) }) // logged
 			}
-			_ = g.reload(ctx) // logged
-		case answer := <-g.reloads:
-			answer <- g.reload(ctx)
+		case answer := <-asked:
+			running = start(func(ctx context.Context) { answer <- g.reload(ctx) })
+		case <-over:
+			running.stop()
+			running = nil
+			if again {
+				again, running = false, start(func(ctx context.Context) { _ = g.reload(ctx) })
+			}
 		}
 	}
 }
