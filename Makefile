@@ -74,9 +74,9 @@ fuzz-short:
 fuzz:
 	.ci/fuzz $(FUZZTIME)
 
-## bench: all benchmarks; compare two runs with benchstat
+## bench: all benchmarks, those of ten million mailboxes and of real servers too; compare two runs with benchstat
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	POSTERN_BENCH_LARGE=1 POSTERN_REAL=1 $(GO) test -timeout 60m -run '^$$' -bench . -benchmem ./...
 
 ## cover: which statements the short tests reach
 cover:
