@@ -21,28 +21,36 @@ type backends struct {
 	fallback directory.Fallback
 }
 
-func buildBackends(section configs.Backends) (*backends, error) {
+func buildBackends(config *configs.Config) (*backends, error) {
+	section := config.Backends
 	made := &backends{}
-	var faults []error
+	defaults, fault := buildTarget(section.Defaults, backend.Target{})
+	faults := []error{placeBackend(config, "backends.defaults", fault)}
 	for i, b := range section.Static {
 		target, err := buildTarget(b.BackendSettings, backend.Target{
 			Name: string(b.Name), Addresses: texts(b.Address), Aliases: texts(b.Aliases), Declared: true,
 		})
-		if err != nil {
-			faults = append(faults, fmt.Errorf("backends.static[%d], %s: %w", i, b.Name, err))
+		if fault == nil || b.CA != section.Defaults.CA { // else it is told, and once is enough
+			faults = append(faults, placeBackend(config, fmt.Sprintf("backends.static[%d]", i), err))
 		}
 		made.targets = append(made.targets, target)
 	}
-	form, err := backend.ParseLoginForm(string(section.Defaults.Login))
-	faults = append(faults, err)
-	if _, err := buildTarget(section.Defaults, backend.Target{}); err != nil {
-		faults = append(faults, fmt.Errorf("backends.defaults: %w", err))
-	}
-	made.fallback = directory.Fallback{Networks: section.AllowedNetworks, Login: form, Make: func(t backend.Target) backend.Target {
+	made.fallback = directory.Fallback{Networks: section.AllowedNetworks, Login: defaults.Login, Make: func(t backend.Target) backend.Target {
 		t, _ = buildTarget(section.Defaults, t) // it could be made a moment ago
 		return t
 	}}
 	return made, errors.Join(faults...)
+}
+
+// placeBackend finds the line of what the configuration's own checks could not see: that a file of authorities is
+// not there, or none.
+func placeBackend(config *configs.Config, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	at, _ := config.Position(path + ".ca")
+	at.Message = err.Error()
+	return at
 }
 
 // giveTo has a directory resolve its entries by these backends.

@@ -87,7 +87,7 @@ func place(config *configs.Config, fault posterntls.Fault) error {
 // that are not configured: their users would hear [SYS/TEMP]. Databases are asked whether they
 // take the query.
 func checkSources(ctx context.Context, config *configs.Config) error {
-	made, err := buildBackends(config.Backends)
+	made, err := buildBackends(config)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type follower struct {
 // returns when all of them have been read; one that can't be is an error, and what was saved of it
 // doesn't help: this is for commands that want to know how the sources are.
 func loadDirectory(ctx context.Context, config *configs.Config, log *slog.Logger, only ...string) (*follower, error) {
-	made, err := buildBackends(config.Backends)
+	made, err := buildBackends(config)
 	if err != nil {
 		return nil, err
 	}

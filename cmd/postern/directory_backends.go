@@ -18,7 +18,7 @@ type namedBackends struct {
 }
 
 func newNamedBackends(ctx context.Context, config *configs.Config) (*namedBackends, error) {
-	made, err := buildBackends(config.Backends)
+	made, err := buildBackends(config)
 	if err != nil {
 		return nil, usageError{err}
 	}

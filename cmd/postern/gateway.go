@@ -228,7 +228,7 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := buildBackends(next.Backends)
+	made, err := buildBackends(next)
 	if err != nil {
 		return err
 	}

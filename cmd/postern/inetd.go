@@ -75,7 +75,7 @@ func serveOne(ctx context.Context, conn *net.TCPConn, config *configs.Config, na
 // soloServer is the server of one session. It asks no backend what it offers: that
 // would be a connection to each of them for each client.
 func soloServer(config *configs.Config, log *slog.Logger) (*proxy.Server, error) {
-	made, err := buildBackends(config.Backends)
+	made, err := buildBackends(config)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type roster struct {
 
 func newRoster(config *configs.Config, log *slog.Logger) (*roster, error) {
 	r := &roster{dialer: backend.Dialer{KeepAlive: config.Timeouts.Keepalive, Winners: backend.NewWinners()}}
-	made, err := buildBackends(config.Backends)
+	made, err := buildBackends(config)
 	if err != nil {
 		return nil, err
 	}
