@@ -21,9 +21,19 @@ func socketOptions(unacknowledged time.Duration, bound bool) func(network, addre
 				fault = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledged.Milliseconds()))
 			}
 			if bound {
-				fault = errors.Join(fault, unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1))
+				fault = errors.Join(fault, lateBind(int(fd)))
 			}
 		})
 		return errors.Join(err, fault)
 	}
+}
+
+// lateBind does without where the system doesn't know it, as user-mode emulators don't: then a source address has
+// fewer ports.
+func lateBind(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		return nil
+	}
+	return err
 }
