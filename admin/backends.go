@@ -106,7 +106,7 @@ func (s *Server) backends(w *response, r *http.Request) {
 	list := BackendList{Gateway: s.options.Facts().Gateway, Backends: []Backend{}}
 	for _, b := range s.options.Backends() {
 		if callerOf(r).role < Helpdesk {
-			b.LastError, b.CheckError = "", ""
+			b.LastError, b.CheckError, b.Reason, b.Rumour = "", "", "", ""
 		}
 		list.Backends = append(list.Backends, b)
 	}

@@ -77,7 +77,8 @@ func (s Step) ofAuth() bool { return s == Auth || s == Message || s == Challenge
 // their first ones: no wrong password is called so.
 var unfamiliar = [...]string{
 	"unknown command", "invalid command", "unrecognized command", "unsupported", "unknown auth",
-	"command not", "not implemented", "not supported", "authentication mechanism not", "invalid auth", "bad command", "syntax error",
+	"command not", "not implemented", "not supported", "authentication mechanism not", "invalid authentication mechanism",
+	"invalid auth mechanism", "bad command",
 }
 
 // isUnknown tells whether AUTH was refused for its own sake, and not the user's. What

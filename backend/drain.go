@@ -52,6 +52,7 @@ func (p *Pool) Resume(name, by string) error {
 	}
 	delete(p.drains, name)
 	if m != nil && drained {
+		m.admission.ramp.begin(now) // all its users have waited for this
 		m.shown.by = "resumed by " + by
 		m.dispatch(now)
 		p.note(m)

@@ -138,7 +138,7 @@ func (p *Pool) find(t Target, now time.Time) (*member, *Unavailable) {
 	if m := p.members[t.Name]; m != nil {
 		return m, nil
 	}
-	if t.Declared || len(p.members) >= maxVisitors+p.named() {
+	if !t.Visitor || len(p.members) >= maxVisitors+p.named() {
 		return nil, &Unavailable{Backend: t.Name, Reason: Unlisted}
 	}
 	m := newMember(p, t, now)
@@ -205,7 +205,7 @@ func (p *Pool) Ask(t Target, v Visit) error {
 	defer p.unlock()
 	m := p.members[t.Name]
 	if m == nil {
-		if t.Declared {
+		if !t.Visitor {
 			return &Unavailable{Backend: t.Name, Reason: Unlisted}
 		}
 		return nil

@@ -115,7 +115,7 @@ func TestSyncMoves(t *testing.T) {
 func TestVisitors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runningPool(t, named("a"))
-		visitor := backend.Target{Name: "192.0.2.7:110", Addresses: []string{"192.0.2.7:110"}, MaxLogins: 20}
+		visitor := backend.Target{Name: "192.0.2.7:110", Addresses: []string{"192.0.2.7:110"}, MaxLogins: 20, Visitor: true}
 		enter := func(target backend.Target, err error) error {
 			turn, refused := r.Enter(t.Context(), target, visit(1))
 			if refused == nil {
@@ -148,7 +148,7 @@ func TestVisitors(t *testing.T) {
 		refused := 0
 		for n := range 5000 {
 			name := fmt.Sprintf("198.51.%d.%d:110", n/250, n%250)
-			if enter(backend.Target{Name: name, Addresses: []string{name}}, nil) != nil {
+			if enter(backend.Target{Name: name, Addresses: []string{name}, Visitor: true}, nil) != nil {
 				refused++
 			}
 		}
@@ -233,6 +233,37 @@ func TestRunEnds(t *testing.T) {
 		<-ended
 		if s := r.status("a"); s.CheckError != "" && s.State != backend.StateUsable {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// What a catalogue no longer has is let in no more, also when it is forgotten.
+func TestForgottenIsNoVisitor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := backend.Target{Name: "a", Addresses: []string{"192.0.2.1:110"}} // as of Consul: not declared
+		r := runningPool(t, target)
+		r.Sync(nil)
+		for range 3 {
+			_, err := r.Enter(t.Context(), target, visit(1))
+			wantReason(t, err, backend.Unlisted)
+			pass(5 * time.Second)
+		}
+	})
+}
+
+// Behind a drain all users come at once, as behind an outage.
+func TestResumeRamps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runningPool(t, named("a"))
+		if err := r.Drain("a", "olga"); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Hour)
+		if err := r.Resume("a", "olga"); err != nil {
+			t.Fatal(err)
+		}
+		if limit := r.Snapshot()[0].Limit; limit == 0 || limit >= 20 {
+			t.Errorf("%d logins at once right behind resume", limit)
 		}
 	})
 }

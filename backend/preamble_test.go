@@ -217,6 +217,11 @@ func TestLoginUnlearnt(t *testing.T) {
 		"Authentication failed.":                false,
 		"Invalid login":                         false,
 		"Login failed.":                         false,
+		"Invalid authentication credentials":    false,
+		"Invalid auth token":                    false,
+		"Invalid authentication":                false,
+		"Syntax error in user name":             false,
+		"Invalid authentication mechanism":      true,
 		"":                                      false,
 	} {
 		o := play(t, backend.NewLogin(plain(user, password), refusals(t)), []string{"+OK\r\n", strings.TrimRight("-ERR "+text, " ") + "\r\n"}, 0)

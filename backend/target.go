@@ -84,6 +84,9 @@ type Target struct {
 	// Declared says that an operator named it, in the configuration or in a key that
 	// only an operator changes: mailboxes may be spread over such backends only.
 	Declared bool
+	// Visitor says that nobody named it but a directory's entry, by an address that may be one: no list of
+	// backends has it, and it is none the less to be let in.
+	Visitor bool
 	// Ports are those of the guest's further services, such as "imap", for those who
 	// ask the directory on behalf of another proxy.
 	Ports map[string]uint16

@@ -249,7 +249,7 @@ func TestJudge(t *testing.T) {
 			}
 			for range 2 { // nothing is kept
 				r, err := login("alice@example.com", "right")
-				if err != nil || r.Backend.Name != "guest-02" || r.Login != "alice" || string(r.Password.Reveal()) != "other" || r.Source != "j" || r.AskedAt != time.Now() {
+				if err != nil || r.Backend.Name != "guest-02" || r.Login != "alice" || string(r.Password.Reveal()) != "other" || r.Source != "j" || !r.AskedAt.IsZero() {
 					t.Errorf("%+v, %v", r, err)
 				}
 			}

@@ -46,6 +46,7 @@ type follower struct {
 	tried    bool              // what was saved was looked for
 	waiting  chan error        // the request that the source has to answer
 	asked    bool              // it was handed to the source
+	peak     peak
 	lastFail string
 
 	mu     sync.Mutex
@@ -213,7 +214,7 @@ func (f *follower) merge(u Update, everything bool) error {
 		}
 	}
 	f.wanted = wanted
-	if err := f.dir.guard.Check(f.name, entries(f.serving), entries(wanted)); err != nil {
+	if err := f.guard(entries(wanted)); err != nil {
 		return err
 	}
 	if f.serving != nil && maps.Equal(f.serving, wanted) {
@@ -222,11 +223,23 @@ func (f *follower) merge(u Update, everything bool) error {
 	return f.serve(wanted)
 }
 
+// guard is an error if so few entries may not serve.
+func (f *follower) guard(wanted int) error {
+	most := f.peak.most(time.Now(), entries(f.serving))
+	err := f.dir.guard.Check(f.name, most, wanted)
+	f.peak.held = 0
+	if err != nil {
+		f.peak.held = most
+	}
+	return err
+}
+
 // serve makes groups what Locate sees.
 func (f *follower) serve(groups map[string]*Table) error {
 	if err := f.dir.replace(f.order, groups); err != nil {
 		return fmt.Errorf("source %s: %w", f.name, err)
 	}
+	f.peak.note(time.Now(), entries(f.serving))
 	f.serving = groups
 	f.loaded(groups, time.Now(), false)
 	f.saver.note()

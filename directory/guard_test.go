@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 )
 
 func TestShrinkGuardHolds(t *testing.T) {
@@ -59,7 +60,7 @@ func TestHeldStateServesOn(t *testing.T) {
 		f.knows("abcdef")
 		s := f.Status()[0]
 		var held *HeldError
-		if !s.Held || s.Entries != 100 || !errors.As(s.Err, &held) || held.Serving != 100 || held.Now != 3 {
+		if !s.Held || s.Entries != 100 || !errors.As(s.Err, &held) || held.Most != 100 || held.Now != 3 {
 			t.Errorf("status %+v", s)
 		}
 		f.logged("level=ERROR", 1)
@@ -114,6 +115,66 @@ func TestHeldOverARestartOfTheSource(t *testing.T) {
 		f.knows("abcdef")
 		if s := f.Status()[0]; !s.Held || s.Entries != 100 {
 			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// shrinks has the source say one number of entries after the other, with some time before each.
+func (f *following) shrinks(pause time.Duration, entries ...int) {
+	for _, n := range entries {
+		time.Sleep(pause)
+		f.say(0, Update{Groups: []Group{{"g", f.table(n)}}})
+	}
+}
+
+// Many small losses are as bad as one large one.
+func TestManySmallLossesAreHeld(t *testing.T) {
+	follow(t, contract, 1, func(t *testing.T, f *following) {
+		f.shrinks(time.Second, 1000, 700, 600, 500)
+		if s := f.Status()[0]; s.Held || s.Entries != 500 {
+			t.Fatalf("half of it is gone: %+v", s)
+		}
+		f.shrinks(time.Second, 450, 400, 300, 250)
+		s := f.Status()[0]
+		if held := new(HeldError); !s.Held || s.Entries != 500 || s.Most != 1000 || !errors.As(s.Err, &held) || held.Most != 1000 || held.Now != 250 {
+			t.Fatalf("more than half of it is gone: %+v", s)
+		}
+
+		f.shrinks(time.Hour, 300)
+		if s := f.Status()[0]; !s.Held || s.Entries != 500 || s.Most != 1000 {
+			t.Errorf("waiting has released it: %+v", s)
+		}
+		f.shrinks(0, 550)
+		if s := f.Status()[0]; s.Held || s.Entries != 550 || s.Most != 0 {
+			t.Errorf("when enough is back: %+v", s)
+		}
+	})
+}
+
+// What is lost more slowly is the site's business.
+func TestSlowLossesPass(t *testing.T) {
+	follow(t, contract, 1, func(t *testing.T, f *following) {
+		f.shrinks(guardWindow+2*peakPiece, 1000, 600, 350, 200, 110)
+		if s := f.Status()[0]; s.Held || s.Entries != 110 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Once confirmed, a loss is not counted again.
+func TestAConfirmedLossIsNotCountedAgain(t *testing.T) {
+	follow(t, contract, 1, func(t *testing.T, f *following) {
+		f.shrinks(time.Second, 1000, 400)
+		if err := f.Confirm("s0"); err != nil {
+			t.Fatal(err)
+		}
+		f.shrinks(time.Second, 300)
+		if s := f.Status()[0]; s.Held || s.Entries != 300 {
+			t.Errorf("a small loss after it: %+v", s)
+		}
+		f.shrinks(time.Second, 150)
+		if s := f.Status()[0]; !s.Held || s.Most != 400 {
+			t.Errorf("another large one: %+v", s)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"postern/backend"
 )
@@ -22,11 +21,11 @@ func (d *Directory) Locate(ctx context.Context, q Query) (Route, error) {
 		return Route{}, ErrUnknown
 	}
 	route, err := d.search(ctx, d.current.Load(), mailbox, q)
-	if len(d.shadows) > 0 {
+	if len(d.shadows) > 0 && !q.Quiet {
 		d.compare(mailbox, q.User, route, err)
 	}
 	if err == ErrUnknown && !q.Strict {
-		return d.unknown(mailbox, q.User, true)
+		return d.unknown(mailbox, q.User, !q.Quiet)
 	}
 	return route, err
 }
@@ -114,7 +113,7 @@ func (d *Directory) judge(ctx context.Context, p *place, mailbox string, q Query
 		return Route{}, fmt.Errorf("source %s: %w", p.name, err)
 	}
 	route, err := d.routeOf(p.name, mailbox, q.User, verdict.Value)
-	route.AskedAt, route.Password = time.Now(), verdict.Password
+	route.Password = verdict.Password // and no AskedAt: asking again would be another login to the service
 	return route, err
 }
 

@@ -30,6 +30,7 @@ func (f Fallback) make(at netip.AddrPort) *backend.Target {
 	if f.Make != nil {
 		t = f.Make(t)
 	}
+	t.Visitor = true
 	return &t
 }
 

@@ -22,7 +22,7 @@ type NamedSource struct {
 	Cache CacheOptions // of a Resolver
 
 	// Fingerprint is a text that differs where the source does: its path, address, query. State that was
-	// saved under another is not this one's.
+	// saved under another is not this one's. Empty: the name does.
 	Fingerprint string
 }
 

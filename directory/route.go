@@ -17,6 +17,7 @@ type Query struct {
 	Login  *Login // what a Judge is told; nil: nobody logs in, and a Judge isn't asked
 	Fresh  bool   // no kept answer older than FreshAge will do: the last one led to a refusal
 	Strict bool   // the policy for unknown mailboxes is left out: only what sources say counts
+	Quiet  bool   // an operator asks: it isn't counted as a mailbox that was sent somewhere, and shadows aren't compared
 }
 
 // FreshAge is how old a kept answer may be for a Query that is Fresh.
@@ -56,7 +57,7 @@ type Route struct {
 	Source  string          // which source answered; PolicySource: none did
 	Entry   string          // what matched: the mailbox itself, or @ and its domain; empty by policy
 
-	AskedAt  time.Time   // when a source that is asked said so; zero: it is followed
+	AskedAt  time.Time   // when a source that is asked said so; zero: it is followed, or a Judge, whose word is on this login only
 	Password pop3.Secret // what a Judge wants the backend to get in place of the client's; usually empty
 }
 

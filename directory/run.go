@@ -11,10 +11,14 @@ import (
 // confirmPatience is longer than what a follower does between two looks at its requests: taking ten million entries.
 const confirmPatience = time.Minute
 
+// shadowLook is how long a reload waits for a shadow.
+const shadowLook = 3 * time.Second
+
 // Run follows all sources until ctx is done, saves their state, closes what is asked, and
 // returns when all that has ended. It is called once.
 func (d *Directory) Run(ctx context.Context) {
 	var running sync.WaitGroup
+	running.Go(d.tidyState)
 	for _, f := range d.followers {
 		running.Go(func() { f.run(ctx) })
 		running.Go(func() { f.saver.run(ctx) })
@@ -50,9 +54,16 @@ func (e *LoadError) Unwrap() error { return e.Err }
 // Load waits, while Run runs, until each source has spoken for the first time, and
 // returns a *LoadError for each that has nothing to serve, joined. One that serves what was saved has
 // something, and so has one that is asked, even before it was.
-func (d *Directory) Load(ctx context.Context) error {
+func (d *Directory) Load(ctx context.Context) error { return load(ctx, d.places) }
+
+// LoadShadows does the same with shadows, for whom no gateway waits.
+func (d *Directory) LoadShadows(ctx context.Context) error {
+	return load(ctx, d.allPlaces()[len(d.places):])
+}
+
+func load(ctx context.Context, places []*place) error {
 	var faults []error
-	for _, p := range d.places {
+	for _, p := range places {
 		var spoken chan struct{}
 		switch {
 		case p.follower != nil:
@@ -80,13 +91,21 @@ func (d *Directory) Load(ctx context.Context) error {
 
 // Reload has each followed source look now, while Run runs, and returns when what they found serves.
 // A source with a fault keeps its last good state and does not hold back the
-// others; the error has the faults of all.
+// others; the error has the faults of all. Shadows look too, but one that can't be read is no fault of
+// the reload: nobody's login depends on it, so its fault is logged and in its status, and it
+// isn't waited for longer than a moment.
 func (d *Directory) Reload(ctx context.Context) error {
 	faults := make([]error, len(d.places))
+	briefly, cancel := context.WithTimeout(ctx, shadowLook)
+	defer cancel()
 	var asking sync.WaitGroup
-	for i, p := range d.places {
-		if p.follower != nil {
+	for i, p := range d.allPlaces() {
+		switch {
+		case p.follower == nil:
+		case i < len(d.places):
 			asking.Go(func() { faults[i] = p.follower.reload(ctx) })
+		default:
+			asking.Go(func() { _ = p.follower.reload(briefly) })
 		}
 	}
 	asking.Wait()
@@ -133,6 +152,7 @@ func (f *follower) confirm() error {
 	if err := f.serve(f.wanted); err != nil {
 		return err
 	}
+	f.peak.reset() // what is lost further on is lost from here
 	f.dir.log.Warn("directory source's loss is confirmed", "source", f.name, "entries_before", before, "entries", entries(f.wanted))
 	f.recovered()
 	return nil

@@ -1,135 +1,81 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
-	"io/fs"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"postern/directory/state"
 )
 
-// pace says how often a source's state may be saved.
-type pace struct {
-	settle time.Duration // after a change: more are likely to follow
-	rest   time.Duration // between two
-}
+// statePrefix begins the names of all sources' files. Others may keep files of theirs beside them.
+const statePrefix = "source-"
 
-var (
-	followedSaves = pace{settle: 3 * time.Second, rest: 10 * time.Second}
-	askedSaves    = pace{settle: 10 * time.Second, rest: time.Minute} // each question changes its entry's time
-)
-
-const (
-	restShare = 20        // a save that took a second isn't repeated within twenty: large states are not written all day
-	restAge   = time.Hour // what has not changed is saved again, so that its age is told truly
-)
-
-var errNothingToSave = errors.New("nothing that would be worth saving")
-
-// saver keeps one source's state on disk, while it runs.
-type saver struct {
-	dir    *Directory
-	source string
-	file   string // no path: of the source's name and of what identifies it
-	pace   pace
-	write  func(io.Writer) error // errNothingToSave: there is none
-	dirty  chan struct{}
-
-	// Of run's goroutine only.
-	last time.Time
-	took time.Duration
-
-	faults   atomic.Uint64
-	lastFail string
-}
-
-func newSaver(d *Directory, s NamedSource, pace pace, write func(io.Writer) error) *saver {
-	return &saver{
-		dir: d, source: s.Name, file: stateFile(s, d.defaultDomain), pace: pace, write: write, dirty: make(chan struct{}, 1),
-	}
-}
-
-// stateFile names a source's file. The addresses in it hold the default domain, so another one is another source.
+// stateFile names a source's file. The addresses in it hold the default domain, so another one is another
+// source. The source's name is not in it: a source that is called otherwise is the same one, and two that ask
+// the same of one place may read what either of them wrote.
 func stateFile(s NamedSource, defaultDomain string) string {
-	sum := sha256.Sum256([]byte(s.Name + "\x00" + s.Fingerprint + "\x00" + defaultDomain))
-	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, s.Name)
-	return "source-" + plain[:min(len(plain), 40)] + "-" + hex.EncodeToString(sum[:12])
-}
-
-// note says that there is something new to save. It never waits.
-func (s *saver) note() {
-	select {
-	case s.dirty <- struct{}{}:
-	default:
+	kind := "followed-"
+	if s.Resolver != nil {
+		kind = "asked-"
 	}
+	sum := sha256.Sum256([]byte(cmp.Or(s.Fingerprint, s.Name) + "\x00" + defaultDomain))
+	return statePrefix + kind + hex.EncodeToString(sum[:12])
 }
 
-// run saves some time after each change, at its end, and now and then.
-func (s *saver) run(ctx context.Context) {
-	if s.dir.state == "" {
+// stateAbandoned is the age at which the state of a source that is not configured any more is removed. Until then
+// a configuration that comes back finds it; and it holds people's addresses, which nobody should keep for ever.
+const stateAbandoned = 30 * 24 * time.Hour
+
+// tidyState removes what sources left that are not here any more.
+func (d *Directory) tidyState() {
+	if d.state == "" {
 		return
 	}
-	var due <-chan time.Time
-	for {
-		select {
-		case <-s.dirty:
-			if due == nil {
-				due = time.After(max(s.pace.settle, max(s.pace.rest, restShare*s.took)-time.Since(s.last)))
-			}
-		case <-due:
-			due = nil
-			s.save()
-		case <-time.After(restAge):
-			s.save()
-		case <-ctx.Done():
-			if due != nil || len(s.dirty) > 0 || time.Since(s.last) > restAge {
-				s.save()
-			}
-			return
-		}
+	ours := make(map[string]bool)
+	for _, s := range d.savers() {
+		ours[s.file] = true
 	}
-}
-
-func (s *saver) save() {
-	began := time.Now()
-	err := state.Write(s.dir.state, s.file, s.write)
-	if errors.Is(err, errNothingToSave) {
-		return
-	}
-	s.last, s.took = time.Now(), time.Since(began)
-	text := ""
+	removed, err := state.Tidy(d.state, stateAbandoned, func(name string) bool {
+		return strings.HasPrefix(name, statePrefix) && !ours[name]
+	})
 	if err != nil {
-		s.faults.Add(1)
-		text = err.Error()
+		d.log.Warn("old directory state can't be removed", "err", err)
 	}
-	if text != "" && s.lastFail == "" { // its details name a new file each time
-		s.dir.log.Error("directory state can't be saved", "source", s.source, "err", err)
+	if removed > 0 {
+		d.log.Info("old directory state is removed", "files", removed)
 	}
-	s.lastFail = text
 }
 
-// read hands what was saved to take. False: there is nothing that may be used, which is logged
-// where it is there.
-func (s *saver) read(take func(io.Reader) error) bool {
-	if s.dir.state == "" {
-		return false
+func (d *Directory) savers() []*saver {
+	var all []*saver
+	for _, p := range d.allPlaces() {
+		switch {
+		case p.follower != nil:
+			all = append(all, p.follower.saver)
+		case p.asked != nil:
+			all = append(all, p.asked.saver)
+		}
 	}
-	err := state.Read(s.dir.state, s.file, take)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.dir.log.Error("directory state that was saved can't be used", "source", s.source, "err", err)
+	return all
+}
+
+// Save brings on disk, while Run runs, what has not been saved yet: another directory that is about to start
+// with the same state must not begin with older answers than this one has. It returns at ctx's end in any case.
+func (d *Directory) Save(ctx context.Context) {
+	if d.state == "" {
+		return
 	}
-	return err == nil
+	var saving sync.WaitGroup
+	for _, s := range d.savers() {
+		saving.Go(func() { s.now(ctx) })
+	}
+	saving.Wait()
 }
 
 // write writes the groups that serve. What was read from disk itself is not written again: it is as old as it was.
@@ -170,10 +116,8 @@ func (f *follower) restore() {
 	f.loaded(groups, at, true)
 }
 
+// write writes what is kept, be it nothing: an answer that was forgotten must not come back with the next start.
 func (a *asked) write(w io.Writer) error {
-	if a.cache.Len() == 0 {
-		return errNothingToSave
-	}
 	return encodeAnswers(w, a.cache.All())
 }
 

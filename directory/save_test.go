@@ -100,7 +100,8 @@ func TestSavedStateOfAnother(t *testing.T) {
 		start("a", "1", "example.com", Update{Groups: []Group{{"g", build(t, "alice@example.com guest-01")}}}, true)
 		start("a", "1", "example.com", down, true)
 		start("a", "2", "example.com", down, false)
-		start("b", "1", "example.com", down, false)
+		start("b", "1", "example.com", down, true) // the same one by another name
+		start("b", "2", "example.com", down, false)
 		start("a", "1", "example.org", down, false)
 		start("a", "1", "example.com", down, true)
 		for _, file := range savedFiles(t, folder) {

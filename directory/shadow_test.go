@@ -230,3 +230,63 @@ func TestAnswersOfEverySource(t *testing.T) {
 		})
 	})
 }
+
+// An operator who asks is no login: nothing is counted, and no shadow compared.
+func TestAQuietQueryCountsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{
+			Unknown: Unknown{Policy: Forward, Backend: "guest-02"},
+			Sources: []NamedSource{{Name: "main", Resolver: newResolving("alice guest-01"), Cache: cached()}},
+			Shadow:  []NamedSource{{Name: "sql", Resolver: newResolving(), Cache: cached()}},
+		}
+		running(t, o, func(t *testing.T, d *Directory, _ *bytes.Buffer) {
+			for _, quiet := range []bool{true, false} {
+				for user, want := range map[string]string{"alice": "guest-01", "nobody": "guest-02"} {
+					if got := owner(t, d, Query{User: user, Quiet: quiet}); got != want {
+						t.Errorf("%s: %s", user, got)
+					}
+				}
+				synctest.Wait()
+				c, want := d.Counters(), uint64(1)
+				if quiet {
+					want = 0
+				}
+				if c.Unknown != want || c.Shadows[0].UnknownThere != want || c.Shadows[0].Same != want {
+					t.Errorf("quiet %v: %+v", quiet, c)
+				}
+			}
+		})
+	})
+}
+
+// Shadows look when the others do, but a reload fails by none of them, and is not held up.
+func TestAReloadIsNoShadows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		main, broken, hung := newTold(), newTold(), newTold()
+		o := Options{
+			Sources: []NamedSource{{Name: "main", Source: main}},
+			Shadow:  []NamedSource{{Name: "broken", Source: broken}, {Name: "hung", Source: hung}},
+		}
+		running(t, o, func(t *testing.T, d *Directory, log *bytes.Buffer) {
+			main.tell(Group{"g", build(t, "alice guest-01")})
+			broken.say <- Update{Err: errors.New("line 3 can't be read")}
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if faults := d.LoadShadows(ctx); faults == nil || !strings.Contains(faults.Error(), "line 3") || !errors.Is(faults, context.DeadlineExceeded) {
+				t.Errorf("loading: %v", faults)
+			}
+			go func() { <-main.looks <- Update{} }()
+			go func() { <-broken.looks <- Update{Err: errors.New("line 4 can't be read")} }()
+			go func() { <-hung.looks }()
+			defer func() { hung.end <- errors.New("over") }()
+			began := time.Now()
+			if err := d.Reload(t.Context()); err != nil || time.Since(began) > shadowLook {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			}
+			if s := d.Status()[1]; s.Err == nil || !strings.Contains(log.String(), "line 4 can't be read") {
+				t.Errorf("the shadow's fault is told nowhere: %+v\n%s", s, log)
+			}
+		})
+	})
+}

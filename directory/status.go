@@ -11,6 +11,7 @@ import (
 type SourceStatus struct {
 	Name     string
 	Entries  int       // that serve; of one that is asked, those kept
+	Most     int       // that served in the last minutes: what a held loss is compared with; 0: as Entries
 	LoadedAt time.Time // when they came, or when the source last answered; zero: never
 	Err      error     // why the source's newest state does not serve, or why it does not answer; nil: it does
 	Held     bool      // the shrink guard is why
@@ -75,9 +76,12 @@ func (f *follower) failed(err error) {
 		f.restore()
 	}
 	var held *HeldError
-	isHeld := errors.As(err, &held)
+	isHeld, most := errors.As(err, &held), 0
+	if isHeld {
+		most = held.Most
+	}
 	f.mu.Lock()
-	f.status.Err, f.status.Held = err, isHeld
+	f.status.Err, f.status.Held, f.status.Most = err, isHeld, most
 	never := f.status.LoadedAt.IsZero()
 	f.mu.Unlock()
 	f.spoke()
@@ -91,7 +95,7 @@ func (f *follower) failed(err error) {
 // recovered notes that the source's newest state serves.
 func (f *follower) recovered() {
 	f.mu.Lock()
-	f.status.Err, f.status.Held = nil, false
+	f.status.Err, f.status.Held, f.status.Most = nil, false, 0
 	f.mu.Unlock()
 	f.spoke()
 	if f.lastFail != "" {

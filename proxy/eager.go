@@ -11,6 +11,7 @@ import (
 
 	"postern/backend"
 	"postern/directory"
+	"postern/proxy/limits"
 )
 
 // eagerTime is how long a connection waits for its password.
@@ -75,21 +76,35 @@ func (s *Server) makeReady(ctx context.Context, e *eager, q directory.Query, vis
 		return
 	}
 	context.AfterFunc(ctx, func() { s.eagers.leaveBackend(route.Backend.Name) })
+	e.aim(route.Backend)
 	conn, err := s.dialer.DialFor(ctx, *route.Backend, origin)
 	if err != nil {
 		return
 	}
-	e.keep(route.Backend, conn)
+	e.keep(conn)
 }
 
-func (e *eager) keep(target *backend.Target, conn net.Conn) {
+func (e *eager) aim(target *backend.Target) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.target = target
+}
+
+func (e *eager) keep(conn net.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.over {
 		_ = conn.Close()
 		return
 	}
-	e.target, e.conn = target, conn
+	e.conn = conn
+}
+
+// aimsAt tells whether a connection to that backend is there or about to be.
+func (e *eager) aimsAt(target *backend.Target) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.target == target
 }
 
 // takeEager returns the connection for a user to that backend, if it is there or about to be. It is the
@@ -97,7 +112,7 @@ func (e *eager) keep(target *backend.Target, conn net.Conn) {
 func (s *session) takeEager(ctx context.Context, user string, target *backend.Target) (net.Conn, error) {
 	defer s.dropEager()
 	e := s.eager
-	if e == nil || e.user != user {
+	if e == nil || e.user != user || !e.aimsAt(target) { // what it waits for may be another backend's fault
 		return nil, nil
 	}
 	select {
@@ -107,9 +122,6 @@ func (s *session) takeEager(ctx context.Context, user string, target *backend.Ta
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.target != target {
-		return nil, nil
-	}
 	conn := e.conn
 	e.conn, e.over = nil, true
 	return conn, nil
@@ -147,6 +159,7 @@ func newEagers() *eagers {
 }
 
 func (e *eagers) takeClient(a netip.Addr) bool {
+	a = limits.AddressKey(a)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, taken := e.clients[a]; taken {
@@ -157,6 +170,7 @@ func (e *eagers) takeClient(a netip.Addr) bool {
 }
 
 func (e *eagers) leaveClient(a netip.Addr) {
+	a = limits.AddressKey(a)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.clients, a)

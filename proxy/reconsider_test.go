@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -160,4 +161,43 @@ func TestAJudgesWords(t *testing.T) {
 	}
 	b.event(event{kind: evClient, data: []byte("USER alice\r\nPASS x\r\n")})
 	b.says("S: +OK Send PASS", "S: -ERR [SYS/TEMP] "+unavailable.Text)
+}
+
+// counting is a Judge that says yes.
+type counting struct{ asked int }
+
+func (c *counting) Judge(context.Context, directory.Mailbox, directory.Login) (directory.Verdict, error) {
+	c.asked++
+	return directory.Verdict{Value: directory.Value{Backend: "guest-01"}}, nil
+}
+
+func (*counting) Close() error { return nil }
+
+// A Judge counts each question as a login, and may lock a mailbox after some. However long the backend takes to refuse, it
+// is not asked again.
+func TestAJudgeIsAskedOncePerPass(t *testing.T) {
+	b, judge := begin(t), new(counting)
+	d, err := directory.New(directory.Options{Sources: []directory.NamedSource{{Name: "judge", Judge: judge}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetBackends([]backend.Target{{Name: "guest-01", Addresses: []string{"192.0.2.1:110"}}}, directory.Fallback{}); err != nil {
+		t.Fatal(err)
+	}
+	b.locate = func(q directory.Query) (directory.Route, error) {
+		route, err := d.Locate(t.Context(), q)
+		if !route.AskedAt.IsZero() {
+			route.AskedAt = b.now // the table has a clock of its own
+		}
+		return route, err
+	}
+	b.event(event{kind: evClient, data: []byte("USER alice\r\nPASS x\r\n")})
+	b.event(event{kind: evConnected})
+	b.event(event{kind: evBackend, data: []byte("+OK\r\n")})
+	b.event(event{kind: evBackend, data: []byte("+OK\r\n")})
+	b.now = b.now.Add(2 * directory.FreshAge)
+	b.event(event{kind: evBackend, data: []byte("-ERR [AUTH] no\r\n")})
+	if judge.asked != 1 || b.d.attempt.failure != wrongPassword {
+		t.Errorf("asked %d times, %v", judge.asked, b.d.attempt.failure)
+	}
 }

@@ -315,7 +315,7 @@ func (s *session) relay() {
 	s.relayed = r
 	s.mu.Unlock()
 	if why := s.server.unwanted(s.verdict.route); why != "" { // now that whoever looks for such sessions finds it
-		go s.part(why, kickGrace) // ends with the session, at the latest
+		s.server.running.Go(func() { s.part(why, kickGrace) })
 	}
 	moved := r.Run()
 	s.dialogue.in.Wipe()

@@ -38,11 +38,11 @@ func (s *Server) Kick(ids []string, why string) (kicked int) {
 	for _, id := range ids {
 		s.mu.Lock()
 		ses := s.sessions[id]
-		s.mu.Unlock()
 		if ses != nil {
-			go ses.part(why, kickGrace) // ends with the session, at the latest
+			s.running.Go(func() { ses.part(why, kickGrace) }) // while the session is running itself
 			kicked++
 		}
+		s.mu.Unlock()
 	}
 	return kicked
 }

@@ -153,17 +153,21 @@ func poolSettings(section configs.Backends) backend.Settings {
 
 // buildChecker makes the checks of backends, as the configuration in force has them.
 func buildChecker(section configs.Backends, dialer backend.Dialer, refusals *backend.Refusals) backend.Checker {
-	users := make(map[string]backend.ProbeMailbox)
+	users, named := make(map[string]backend.ProbeMailbox), make(map[string]bool)
 	for _, b := range section.Static {
 		if b.ProbeUser != "" {
 			users[string(b.Name)] = backend.ProbeMailbox{User: string(b.ProbeUser), Password: secret(b.ProbePassword)}
 		}
+		named[string(b.Name)] = true
 	}
+	usual := backend.ProbeMailbox{User: string(section.Defaults.ProbeUser), Password: secret(section.Defaults.ProbePassword)}
 	return backend.Checker{
 		Connector: dialer, Refusals: refusals, Capa: section.Health.CAPA,
 		Mailbox: func(name string) (backend.ProbeMailbox, bool) {
-			m, ok := users[name]
-			return m, ok
+			if m, ok := users[name]; ok || named[name] {
+				return m, ok
+			}
+			return usual, usual.User != "" // of a catalogue, or of an address that a directory names
 		},
 	}
 }

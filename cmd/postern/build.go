@@ -29,24 +29,30 @@ func buildDirectory(config *configs.Config, made *backends, state string, log *s
 		Logger:        log,
 		State:         state,
 	}
+	names, shadowNames := nameSources(section)
 	var err error
 	if options.Unknown, err = directory.ParseUnknown(string(section.Unknown)); err != nil {
 		return nil, nil, err
 	}
-	if options.Sources, err = buildSources(section.Sources, options.DefaultDomain, only...); err != nil {
+	if options.Sources, err = buildSources(section.Sources, names, options.DefaultDomain, only...); err != nil {
 		return nil, nil, err
 	}
-	if options.Shadow, err = buildSources(section.Shadow, options.DefaultDomain, only...); err != nil {
+	if options.Shadow, err = buildSources(section.Shadow, shadowNames, options.DefaultDomain, only...); err != nil {
 		closeSources(options.Sources)
 		return nil, nil, err
 	}
+	named := slices.Concat(options.Sources, options.Shadow)
 	dir, err := directory.New(options)
 	if err != nil {
-		closeSources(options.Sources)
-		closeSources(options.Shadow)
-		return nil, nil, fmt.Errorf("making the directory: %w", err)
+		err = fmt.Errorf("making the directory: %w", err)
+	} else {
+		err = made.giveTo(dir)
 	}
-	return dir, slices.Concat(options.Sources, options.Shadow), made.giveTo(dir)
+	if err != nil {
+		closeSources(named) // they are the directory's only when it runs
+		return nil, nil, err
+	}
+	return dir, named, nil
 }
 
 func shrinkGuard(config *configs.Config) directory.ShrinkGuard {

@@ -51,6 +51,7 @@ func newListing(config *configs.Config, made *backends, folder string, log *slog
 	l := &listing{client: client, folder: folder, log: log}
 	defaults, err := catalogueDefaults(config.Backends.Defaults)
 	if err != nil {
+		client.Close()
 		return nil, err
 	}
 	l.Catalogue, err = catalogue.New(catalogue.Options{
@@ -58,6 +59,7 @@ func newListing(config *configs.Config, made *backends, folder string, log *slog
 		Defaults: defaults, Reserved: made.targets, Saved: l.saved(), Logger: log,
 	})
 	if err != nil {
+		client.Close()
 		return nil, fmt.Errorf("backends.consul: %w", err)
 	}
 	return l, nil
@@ -115,33 +117,15 @@ func (l *listing) follow(ctx context.Context, take func(catalogue.State)) {
 		defer close(done)
 		l.Run(ctx, up)
 	}()
-	var told string
 	for {
 		select {
 		case s := <-up:
-			told = l.tell(s, told)
 			take(s)
 			l.keep(s)
 		case <-done:
 			return
 		}
 	}
-}
-
-// tell logs once for each kind of it why the list may be old. It returns what was told.
-func (l *listing) tell(s catalogue.State, told string) string {
-	text := ""
-	if s.Err != nil {
-		text = s.Err.Error()
-	}
-	switch {
-	case text == told:
-	case text == "":
-		l.log.Info("Consul's list of backends is well again")
-	default:
-		l.log.Error("Consul's list of backends can't be read, the last one stays", "err", s.Err)
-	}
-	return text
 }
 
 // list returns the backends with those of the catalogue as it is now, for commands that want to know once.
@@ -169,7 +153,7 @@ func (b *backends) list(ctx context.Context, config *configs.Config) (*backends,
 func (g *gateway) follow(ctx context.Context, l *listing) {
 	g.listing.stop()
 	g.listing = nil
-	g.roster.expect(l)
+	serves := g.roster.expect(l)
 	if l == nil {
 		g.roster.list(catalogue.State{At: time.Now()})
 		g.tellDirectory()
@@ -187,6 +171,9 @@ func (g *gateway) follow(ctx context.Context, l *listing) {
 			}
 		})
 	})
+	if serves {
+		return
+	}
 	select {
 	case <-first:
 	case <-time.After(firstList):
@@ -197,6 +184,8 @@ func (g *gateway) follow(ctx context.Context, l *listing) {
 
 // tellDirectory has the directory in force resolve its entries by the backends of now.
 func (g *gateway) tellDirectory() {
+	g.telling.Lock() // or who computed first could tell last
+	defer g.telling.Unlock()
 	now := g.inForce.Load()
 	if now == nil {
 		return // it is being made, with these backends
@@ -206,11 +195,14 @@ func (g *gateway) tellDirectory() {
 	}
 }
 
-// expect tells where the list comes from, from now on; nil: none does.
-func (r *roster) expect(l *listing) {
+// expect tells where the list comes from, from now on; nil: none does. It returns whether one serves already: that
+// goes on until the new one is there.
+func (r *roster) expect(l *listing) (serves bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.listing, r.known = l, false
+	r.known = r.known && r.listing != nil && l != nil
+	r.listing = l
+	return r.known
 }
 
 // list takes over what a catalogue says: which backends there are, and what it has against them.

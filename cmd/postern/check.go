@@ -42,7 +42,7 @@ func check(ctx context.Context, path string, out, faults io.Writer) error {
 	f, err := loadDirectory(ctx, config, slog.New(slog.DiscardHandler))
 	if err == nil {
 		defer f.stop()
-		err = checkBackends(config, f.dir)
+		err = errors.Join(placeSources(config, checkShadows(ctx, f.dir)), checkBackends(config, f.dir))
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(faults, placeSources(config, err))
@@ -51,6 +51,14 @@ func check(ctx context.Context, path string, out, faults io.Writer) error {
 	_, err = fmt.Fprintf(out, "%s: ok: %d listeners, %d backends, %d entries\n",
 		path, len(config.Listeners), len(config.Backends.Static), entries(f.dir))
 	return err
+}
+
+// checkShadows finds those that have nothing to compare with. No gateway waits for them, but an operator who
+// configures one wants it to work.
+func checkShadows(ctx context.Context, dir *directory.Directory) error {
+	ctx, cancel := context.WithTimeout(ctx, patienceWithSources)
+	defer cancel()
+	return dir.LoadShadows(ctx)
 }
 
 // checkFront reads certificates, authorities and ticket keys.
@@ -94,15 +102,16 @@ func checkSources(ctx context.Context, config *configs.Config) error {
 	if made, err = made.list(ctx, config); err != nil {
 		return err
 	}
-	dir, _, err := buildDirectory(config, made, "", slog.New(slog.DiscardHandler))
+	dir, named, err := buildDirectory(config, made, "", slog.New(slog.DiscardHandler))
 	if err != nil {
-		return err
+		return placeSources(config, err)
 	}
+	defer closeSources(named) // this directory never runs
 	var faults []error
-	for i, source := range config.Directory.Sources {
-		err := checkSource(ctx, source, string(config.Directory.DefaultDomain), dir.Knows)
+	for _, source := range configuredSources(config) {
+		err := checkSource(ctx, source.Source, string(config.Directory.DefaultDomain), dir.Knows)
 		if err != nil && !errors.As(err, new(*mapfile.Faults)) { // it is the file, not a line of it
-			err = placeSource(config, i, err)
+			err = placeSource(config, source, err)
 		}
 		faults = append(faults, err)
 	}
@@ -120,11 +129,10 @@ func checkSource(ctx context.Context, source configs.Source, defaultDomain strin
 }
 
 // placeSource finds the line of a source that is at fault.
-func placeSource(config *configs.Config, i int, err error) error {
-	path := fmt.Sprintf("directory.sources[%d]", i)
-	at, ok := config.Position(path + ".path")
+func placeSource(config *configs.Config, source configuredSource, err error) error {
+	at, ok := config.Position(source.path + ".path")
 	if !ok {
-		at, _ = config.Position(path)
+		at, _ = config.Position(source.path)
 	}
 	at.Message = err.Error()
 	return at
@@ -138,9 +146,9 @@ func placeSources(config *configs.Config, err error) error {
 	}
 	var placed []error
 	for _, fault := range loads {
-		for i := range config.Directory.Sources {
-			if sourceName(config.Directory.Sources, i) == fault.Source {
-				placed = append(placed, placeSource(config, i, fault))
+		for _, source := range configuredSources(config) {
+			if source.name == fault.Source {
+				placed = append(placed, placeSource(config, source, fault))
 			}
 		}
 	}
@@ -152,9 +160,9 @@ func placeSources(config *configs.Config, err error) error {
 func checkBackends(config *configs.Config, dir *directory.Directory) error {
 	var faults []error
 	for _, u := range dir.UnknownBackends(manyBackends) {
-		for i := range config.Directory.Sources {
-			if sourceName(config.Directory.Sources, i) == u.Source {
-				faults = append(faults, placeSource(config, i, fmt.Errorf("%w (%d entries)", &u.NoBackendError, u.Entries)))
+		for _, source := range configuredSources(config) {
+			if source.name == u.Source {
+				faults = append(faults, placeSource(config, source, fmt.Errorf("%w (%d entries)", &u.NoBackendError, u.Entries)))
 			}
 		}
 	}

@@ -122,9 +122,9 @@ func loadErrors(err error) []*directory.LoadError {
 }
 
 func sourceNamed(config *configs.Config, name string) configs.Source {
-	for i, s := range config.Directory.Sources {
-		if sourceName(config.Directory.Sources, i) == name {
-			return s
+	for _, s := range configuredSources(config) {
+		if s.name == name {
+			return s.Source
 		}
 	}
 	return configs.Source{}
@@ -136,7 +136,7 @@ func heldBack(before *configs.Config, old, fresh *directory.Directory) error {
 	serving := make(map[string]int)
 	for _, status := range old.Status() {
 		if !status.Asked && !status.Shadow {
-			serving[status.Name] = status.Entries
+			serving[status.Name] = max(status.Entries, status.Most)
 		}
 	}
 	var faults []error

@@ -61,17 +61,21 @@ func (s *sourced) load(fits func(configs.Source) bool, want string) (*configs.Co
 type configuredSource struct {
 	configs.Source
 	name   string
-	shadow bool // it is only compared
+	shadow bool   // it is only compared
+	path   string // of the configuration's key
 }
 
 // configuredSources are all of them, in the order of search, those that are only compared at the end.
 func configuredSources(config *configs.Config) []configuredSource {
 	var all []configuredSource
+	names, shadowNames := nameSources(config.Directory)
 	for i, s := range config.Directory.Sources {
-		all = append(all, configuredSource{Source: s, name: sourceName(config.Directory.Sources, i)})
+		all = append(all, configuredSource{Source: s, name: names[i], path: fmt.Sprintf("directory.sources[%d]", i)})
 	}
 	for i, s := range config.Directory.Shadow {
-		all = append(all, configuredSource{Source: s, name: sourceName(config.Directory.Shadow, i), shadow: true})
+		all = append(all, configuredSource{
+			Source: s, name: shadowNames[i], shadow: true, path: fmt.Sprintf("directory.shadow[%d]", i),
+		})
 	}
 	return all
 }

@@ -192,7 +192,7 @@ func (g *gateway) explain(ctx context.Context, address string) (admin.Explanatio
 	if most := g.inForce.Load().config.Limits.SessionsPerMailbox; most > 0 && len(e.Sessions) >= most {
 		e.Admitted, e.Because = false, append(e.Because, "the mailbox has as many sessions as limits.sessions_per_mailbox allows")
 	}
-	if route, err := g.locate(ctx, directory.Query{User: address}); err == nil {
+	if route, err := g.locate(ctx, directory.Query{User: address, Quiet: true}); err == nil {
 		if refused := g.roster.pool.Ask(*route.Backend, backend.Visit{Mailbox: route.Mailbox}); refused != nil {
 			e.Admitted, e.Because = false, append(e.Because, "the client hears [SYS/TEMP]: "+refused.Error())
 		}
@@ -238,7 +238,7 @@ func explainFrom(ctx context.Context, dir *directory.Directory, address string) 
 		decided = decided || answer.Known || a.Err != nil
 		e.Sources = append(e.Sources, answer)
 	}
-	route, err := dir.Locate(ctx, directory.Query{User: address})
+	route, err := dir.Locate(ctx, directory.Query{User: address, Quiet: true})
 	return verdict(e, route, err)
 }
 

@@ -39,6 +39,7 @@ type gateway struct {
 	desk         *desk
 	adminRenewal *background // of its certificates
 	inForce      atomic.Pointer[inForce]
+	telling      sync.Mutex // the directory of the backends
 	draining     atomic.Bool
 	notify       *notifier       // nil: nobody wants to know
 	reloads      chan chan error // asked for by operators; whoever serves signals answers
@@ -80,6 +81,7 @@ func newGateway(ctx context.Context, path string, config *configs.Config, logs i
 		Dialer: g.roster.dialer, Pool: g.roster.pool, Unwanted: g.unwanted,
 	})
 	g.publish()
+	g.tellDirectory() // of a list that came while the directory was loading
 	if g.drains, err = newDrains(g.roster.pool, stateFolder(config, g.log), g.endDrained); err != nil {
 		g.log.Error("backends that were drained are not any more", "err", err)
 	}
@@ -260,7 +262,7 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 		l.SetAccess(rules[i])
 	}
 	g.server.Reconfigure(settings)
-	relisted := !reflect.DeepEqual(g.config.Backends, next.Backends)
+	relisted := listing != nil || !reflect.DeepEqual(g.config.Backends, next.Backends) // also for renewed authorities
 	g.config = next
 	if relisted {
 		g.follow(ctx, listing)
@@ -270,6 +272,7 @@ func (g *gateway) reconfigure(ctx context.Context) error {
 		g.renew()
 	}
 	g.publish()
+	g.tellDirectory()
 	return nil
 }
 
@@ -290,6 +293,7 @@ func (g *gateway) redirect(ctx context.Context, next *configs.Config, made *back
 	if reflect.DeepEqual(g.config.Directory, next.Directory) {
 		return made.giveTo(g.follower.dir)
 	}
+	g.follower.dir.Save(ctx) // the fresh one begins with what this one saved
 	fresh, err := followDirectory(ctx, next, made, stateFolder(next, g.log), g.log)
 	if fresh == nil {
 		return err

@@ -37,19 +37,24 @@ var faultPlaces = map[string]func(t *testing.T) *faultPlace{
 	"ldap follow": func(t *testing.T) *faultPlace { return ldapPlace(t, true) },
 }
 
-// askedTimes are short, so that what is kept is soon old.
-const askedTimes = "timeout: 6s, ttl: 100ms, negative_ttl: 100ms"
+// askedTimes are short, so that what is kept is soon old. But a question takes so long that a login that waits for
+// one can be told from one that does not, however busy the machine is.
+const askedTimes = "timeout: 20s, ttl: 100ms, negative_ttl: 100ms"
+
+// patientBackend has sessions wait for a question to its end.
+const patientBackend = "timeouts: {backend: 40s}"
 
 // consulPlace keeps each mailbox in a key of its own. An agent that starts again has nothing: it gets back what
-// was set.
+// was set before a gateway comes to it, since an empty Consul is right to say that nobody is known.
 func consulPlace(t *testing.T) *faultPlace {
 	c, err := realtest.StartConsul(t, "")
 	must(t, err)
+	door := newDoor(t, c.Address)
 	entries := make(map[string]string)
 	put := func(user, backend string) { must(t, kvPut(c, "postern/"+user, user+" "+backend+"\n")) }
 	return &faultPlace{
 		followed: true,
-		source:   consulSource(c),
+		source:   fmt.Sprintf("{type: consul, address: %q, prefix: postern}", door.address()),
 		ports:    []string{c.Address},
 		set: func(user, backend string) {
 			entries[user] = backend
@@ -62,9 +67,11 @@ func consulPlace(t *testing.T) *faultPlace {
 			for user, backend := range entries {
 				put(user, backend)
 			}
+			door.shut.Store(false)
 			return nil
 		},
-		kill: c.Kill, pause: c.Freeze, resume: c.Thaw,
+		kill:  func() { door.shut.Store(true); c.Kill() },
+		pause: c.Freeze, resume: c.Thaw,
 	}
 }
 
@@ -182,7 +189,7 @@ func ldapPlace(t *testing.T, follow bool) *faultPlace {
 func ldapSource(s *realtest.Slapd, password string, follow bool) string {
 	mode := "filter: \"(mailboxAddress={address})\", " + askedTimes
 	if follow {
-		mode = "mode: follow, filter: \"(objectClass=mailbox)\", mailbox: mailboxAddress, timeout: 6s"
+		mode = "mode: follow, filter: \"(objectClass=mailbox)\", mailbox: mailboxAddress, timeout: 20s"
 	}
 	return fmt.Sprintf("{type: ldap, urls: [%q], bind_dn: %q, bind_password: %q, base: %q, backend: mailboxBackend, %s}",
 		s.Plain, s.Admin, password, s.People, mode)

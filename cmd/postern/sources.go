@@ -1,11 +1,8 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"path/filepath"
 
 	"postern/configs"
 	"postern/directory"
@@ -18,18 +15,22 @@ import (
 	"postern/pop3"
 )
 
-// buildSources makes the places of a list. Where only some mailboxes are wanted, those that hold all
-// of theirs in a file keep no other.
-func buildSources(list []configs.Source, defaultDomain string, only ...string) ([]directory.NamedSource, error) {
+// buildSources makes the places of a list, with their names. Where only some mailboxes are wanted, those that
+// hold all of theirs in a file keep no other. What can't be made is a *directory.LoadError, so that
+// its place in the configuration can be found.
+func buildSources(list []configs.Source, names []string, defaultDomain string, only ...string) ([]directory.NamedSource, error) {
 	var all []directory.NamedSource
 	for i, s := range list {
 		named, err := buildSource(s, defaultDomain, only)
-		named.Name = sourceName(list, i)
+		named.Name, named.Fingerprint = names[i], fingerprint(s, defaultDomain)
+		if err == nil && named.Name == directory.PolicySource {
+			err = errors.New("that is what the policy for unknown mailboxes is called: want another name")
+			all = append(all, named)
+		}
 		if err != nil {
 			closeSources(all)
-			return nil, fmt.Errorf("source %s: %w", named.Name, err)
+			return nil, &directory.LoadError{Source: named.Name, Err: fmt.Errorf("source %s: %w", named.Name, err)}
 		}
-		named.Fingerprint = fingerprint(s, defaultDomain)
 		all = append(all, named)
 	}
 	return all, nil
@@ -119,47 +120,3 @@ func clientTLS(t configs.ClientTLS) tlsFiles {
 }
 
 func secret(s configs.Secret) pop3.Secret { return pop3.NewSecret([]byte(s.Reveal())) }
-
-// fingerprint tells sources apart whose state is kept on disk: that of another must not come back.
-// Secrets print as nothing, and a new password makes no new source.
-func fingerprint(s configs.Source, defaultDomain string) string {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return "" // plain data always can be
-	}
-	sum := sha256.Sum256(append(text, defaultDomain...))
-	return hex.EncodeToString(sum[:])
-}
-
-// sourceName is how records, routes and the operator call a source: by its own name, else by its type
-// and what tells it from others.
-func sourceName(list []configs.Source, i int) string {
-	if list[i].Name != "" {
-		return string(list[i].Name)
-	}
-	short, whole := sourcePlace(list[i])
-	for j, other := range list {
-		if otherShort, _ := sourcePlace(other); j != i && other.Name == "" && otherShort == short {
-			return whole
-		}
-	}
-	return short
-}
-
-// sourcePlace names a source shortly, and so that no other has the name.
-func sourcePlace(s configs.Source) (short, whole string) {
-	kind := string(s.Type) + ":"
-	switch s.Type {
-	case configs.SourceFile:
-		return kind + filepath.Base(string(s.Path)), kind + string(s.Path)
-	case configs.SourceConsul:
-		return kind + string(s.Prefix), kind + string(s.Address) + "/" + string(s.Prefix)
-	case configs.SourceSQL:
-		return kind + string(s.Driver), kind + string(s.Driver) + ":" + fingerprint(s, "")[:8]
-	}
-	short = string(s.Type)
-	if len(s.URLs) > 0 {
-		short = kind + string(s.URLs[0])
-	}
-	return short, short + ":" + fingerprint(s, "")[:8]
-}

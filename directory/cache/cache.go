@@ -113,8 +113,10 @@ func New[V comparable](o Options, place Place[V]) *Cache[V] {
 // though it may not have expired; 0: any will do. It waits no longer than ctx, which ends the wait only: the
 // question goes on for others, and for the next time.
 //
-// The error is the place's Unknown, ctx's, or why the place can't answer and nothing
-// that is kept may serve.
+// Where ctx's time ends before the question's, what is kept serves as it does where the place can't answer: a
+// place that hangs is one. A wait that was called off gets nothing.
+//
+// The error is the place's Unknown, or ctx's, or why the place can't answer, where nothing that is kept may serve.
 func (c *Cache[V]) Resolve(ctx context.Context, address string, fresh time.Duration) (Answer[V], error) {
 	c.mu.Lock()
 	if e := c.serves(address, fresh); e != nil {
@@ -132,7 +134,10 @@ func (c *Cache[V]) Resolve(ctx context.Context, address string, fresh time.Durat
 		return c.landed(address, f)
 	case <-ctx.Done():
 		c.leave(address, f)
-		return Answer[V]{}, ctx.Err()
+		if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			return Answer[V]{}, err
+		}
+		return c.orKept(address, ctx.Err())
 	}
 }
 

@@ -353,3 +353,30 @@ func TestQuestionsInFlightAreLimited(t *testing.T) {
 		}
 	})
 }
+
+// A place may hang for longer than a session can wait. What is kept is better than nothing then; but who
+// was called off gets none of it.
+func TestKeptServesWhoCantWait(t *testing.T) {
+	o := usual
+	o.Timeout = 15 * time.Second
+	try(t, o, func(b *bench) {
+		b.gets("alice", "a")
+		time.Sleep(2 * time.Minute)
+		b.set(func(p *place) { p.takes = time.Hour })
+		ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+		defer cancel()
+		if a, err := b.Resolve(ctx, "alice", 0); err != nil || a.Value != "a" {
+			b.t.Errorf("%+v, %v", a, err)
+		}
+		gone, leave := context.WithCancel(b.t.Context())
+		time.AfterFunc(time.Second, leave)
+		if a, err := b.Resolve(gone, "alice", 0); !errors.Is(err, context.Canceled) {
+			b.t.Errorf("who left: %+v, %v", a, err)
+		}
+		late, end := context.WithTimeout(b.t.Context(), time.Second)
+		defer end()
+		if a, err := b.Resolve(late, "bob", 0); !errors.Is(err, context.DeadlineExceeded) {
+			b.t.Errorf("nothing is kept: %+v, %v", a, err)
+		}
+	})
+}

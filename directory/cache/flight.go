@@ -170,6 +170,11 @@ func (c *Cache[V]) landed(address string, f *flight[V]) (Answer[V], error) {
 	if f.err == nil || f.answer.Unknown {
 		return f.answer, f.err
 	}
+	return c.orKept(address, f.err)
+}
+
+// orKept returns what is kept in place of an error, if that may serve.
+func (c *Cache[V]) orKept(address string, err error) (Answer[V], error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.known.Peek(address)
@@ -177,5 +182,5 @@ func (c *Cache[V]) landed(address string, f *flight[V]) (Answer[V], error) {
 		c.counters.Stale++
 		return e.Answer, nil
 	}
-	return Answer[V]{}, f.err
+	return Answer[V]{}, err
 }

@@ -127,7 +127,7 @@ func TestATruncatedMapIsHeld(t *testing.T) {
 	s.Set(t, "bob guest-02\n")
 	for range 2 {
 		var held *directory.HeldError
-		if err := s.Reload(t.Context()); !errors.As(err, &held) || held.Serving != 101 || held.Now != 1 {
+		if err := s.Reload(t.Context()); !errors.As(err, &held) || held.Most != 101 || held.Now != 1 {
 			t.Errorf("Reload: %v", err)
 		}
 		if status := s.Status()[0]; s.alice() != "guest-01" || !status.Held || status.Entries != 101 {

@@ -93,7 +93,8 @@ func (a *AuthHTTP) Serve(ctx context.Context, l net.Listener) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	defer server.Close()
-	if err := server.Serve(newBounded(l, maxAuthConns)); ctx.Err() == nil {
+	refused := func(from net.Addr) { a.log.Warn("auth_http: refused", "client", from.String()) }
+	if err := server.Serve(newBounded(l, maxAuthConns, a.options.Allow, refused)); ctx.Err() == nil {
 		return err
 	}
 	return nil

@@ -51,32 +51,44 @@ func allowed(from net.Addr, networks []netip.Prefix) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// bounded is a listener with so many connections at once. Who comes when there is no place
-// waits in the kernel's queue.
+// bounded is a listener for those who may ask, with so many connections at once. Others are closed before they take
+// a place: who may not ask must not keep those out who may. When there is no place, one waits here
+// and the rest in the kernel's queue.
 type bounded struct {
 	net.Listener
-	free   chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	allow   []netip.Prefix
+	refused func(from net.Addr)
+	free    chan struct{}
+	closed  chan struct{}
+	once    sync.Once
 }
 
-func newBounded(l net.Listener, places int) *bounded {
-	return &bounded{Listener: l, free: make(chan struct{}, places), closed: make(chan struct{})}
+func newBounded(l net.Listener, places int, allow []netip.Prefix, refused func(from net.Addr)) *bounded {
+	return &bounded{
+		Listener: l, allow: allow, refused: refused, free: make(chan struct{}, places), closed: make(chan struct{}),
+	}
 }
 
-// Accept waits for a place, then for somebody to take it.
+// Accept waits for somebody who may ask, then for a place.
 func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.free <- struct{}{}:
-	case <-b.closed:
-		return nil, net.ErrClosed
+	for {
+		c, err := b.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if !allowed(c.RemoteAddr(), b.allow) {
+			b.refused(c.RemoteAddr())
+			_ = c.Close()
+			continue
+		}
+		select {
+		case b.free <- struct{}{}:
+			return &placed{Conn: c, leave: sync.OnceFunc(func() { <-b.free })}, nil
+		case <-b.closed:
+			_ = c.Close()
+			return nil, net.ErrClosed
+		}
 	}
-	c, err := b.Listener.Accept()
-	if err != nil {
-		<-b.free
-		return nil, err
-	}
-	return &placed{Conn: c, leave: sync.OnceFunc(func() { <-b.free })}, nil
 }
 
 // Close ends an Accept that waits.

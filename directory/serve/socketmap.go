@@ -52,16 +52,13 @@ func NewSocketmap(o SocketmapOptions) (*Socketmap, error) {
 // Serve answers until ctx is done, and then closes the listener and all connections. It returns
 // nil after that, and why it ended where it did so before.
 func (s *Socketmap) Serve(ctx context.Context, l net.Listener) error {
-	return serveConns(ctx, newBounded(l, maxAskers), s.serveConn)
+	refused := func(from net.Addr) { s.log.Warn("socketmap: refused", "client", from.String()) }
+	return serveConns(ctx, newBounded(l, maxAskers, s.options.Allow, refused), s.serveConn)
 }
 
 // serveConn owns the connection.
 func (s *Socketmap) serveConn(ctx context.Context, c net.Conn) {
 	defer c.Close()
-	if !allowed(c.RemoteAddr(), s.options.Allow) {
-		s.log.Warn("socketmap: refused", "client", c.RemoteAddr().String())
-		return
-	}
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	in := bufio.NewReaderSize(c, maxRequest)
 	for {

@@ -209,6 +209,42 @@ func TestSocketmapIsBounded(t *testing.T) {
 	}
 }
 
+// Who may not ask must not keep those out who may.
+func TestStrangersHoldNoPlaces(t *testing.T) {
+	neighbour := netip.MustParsePrefix("127.0.0.2/32")
+	socketmap := socketmapOf(t, newSite(), "", neighbour)
+	auth := authOf(t, newSite(), func(o *AuthHTTPOptions) { o.Allow = []netip.Prefix{neighbour} })
+	for name, c := range map[string]struct {
+		serve  func(context.Context, net.Listener) error
+		places int
+		asks   string
+	}{
+		"socketmap": {socketmap.Serve, maxAskers, string(appendNetstring(nil, "backend alice@example.com"))},
+		"auth_http": {auth.Serve, maxAuthConns, "GET /auth HTTP/1.1\r\nHost: a\r\nAuth-Protocol: imap\r\nAuth-User: alice@example.com\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dial, _ := started(t, c.serve)
+			var stranger net.Conn
+			for range c.places { // none of them says anything, or leaves
+				stranger = dial()
+			}
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			in, err := d.DialContext(t.Context(), "tcp", stranger.RemoteAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			_ = in.SetDeadline(time.Now().Add(authReadTime / 2)) // before a stranger's time would be over
+			if _, err := io.WriteString(in, c.asks); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Read(make([]byte, 1)); err != nil {
+				t.Errorf("no answer: %v", err)
+			}
+		})
+	}
+}
+
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()

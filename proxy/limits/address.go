@@ -2,10 +2,10 @@ package limits
 
 import "net/netip"
 
-// addressKey is the unit that limits per address count: one IPv4 address, or the
+// AddressKey is the unit that limits per address count: one IPv4 address, or the
 // /64 that one IPv6 customer has for himself and could change addresses in at will. A zone
 // is no part of it. Of an address that isn't valid (a pipe has none) there is no key.
-func addressKey(addr netip.Addr) netip.Addr {
+func AddressKey(addr netip.Addr) netip.Addr {
 	if addr = addr.Unmap(); addr.Is4() {
 		return addr
 	}

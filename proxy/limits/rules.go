@@ -46,5 +46,5 @@ func (r *Rules) place(addr netip.Addr) place {
 			return place{network: n.Networks[0], most: n.Sessions}
 		}
 	}
-	return place{address: addressKey(addr), most: r.PerAddress}
+	return place{address: AddressKey(addr), most: r.PerAddress}
 }

@@ -90,13 +90,13 @@ type hasher struct{ seed maphash.Seed }
 func newHasher() hasher { return hasher{seed: maphash.MakeSeed()} }
 
 func (h hasher) address(addr netip.Addr) uint64 {
-	return maphash.Comparable(h.seed, addressKey(addr))
+	return maphash.Comparable(h.seed, AddressKey(addr))
 }
 
 func (h hasher) name(name string) uint64 { return maphash.String(h.seed, name) }
 
 func (h hasher) pair(addr netip.Addr, name string) uint64 {
-	return maphash.Comparable(h.seed, pair{addressKey(addr), name})
+	return maphash.Comparable(h.seed, pair{AddressKey(addr), name})
 }
 
 // pair is an address and the name of a mailbox.

@@ -67,7 +67,7 @@ func (f *framing) asked(data []byte) {
 		}
 		f.length++
 		switch {
-		case f.last == '\r': // a CR that ends nothing: who knows what a server makes of it
+		case f.last == '\r' || c == 0: // a CR that ends nothing, or a NUL: who knows what a server makes of it
 			f.lost = true
 		case c == '\r':
 		case c == ' ' || c == '\t':
