@@ -183,6 +183,8 @@ const mostDegraded = 10
 // The metrics of backends.
 var (
 	backendStateDesc    = gaugeOf("postern_backend_state", "1 for the state that a backend is in.", "backend", "state")
+	backendSinceDesc    = gaugeOf("postern_backend_state_since_seconds", "Since when a backend is in its state, in seconds since 1970.", "backend")
+	backendBreakerDesc  = gaugeOf("postern_backend_breaker", "The breaker: 0 closed, 0.5 half-open, 1 open.", "backend")
 	backendLoginsDesc   = gaugeOf("postern_backend_logins", "Logins in progress.", "backend")
 	backendQueuedDesc   = gaugeOf("postern_backend_queued", "Logins that wait for their turn.", "backend")
 	backendSessionsDesc = gaugeOf("postern_backend_sessions", "Sessions that are logged in.", "backend")
@@ -192,7 +194,7 @@ var (
 )
 
 var backendDescs = []*prometheus.Desc{
-	backendStateDesc, backendLoginsDesc, backendQueuedDesc, backendSessionsDesc, backendLatencyDesc, backendRefusedDesc, distrustDesc,
+	backendStateDesc, backendSinceDesc, backendBreakerDesc, backendLoginsDesc, backendQueuedDesc, backendSessionsDesc, backendLatencyDesc, backendRefusedDesc, distrustDesc,
 }
 
 // backendStates are the words of State, so that each has its series from the start.
@@ -206,6 +208,10 @@ func (b Backend) collect(out chan<- prometheus.Metric) {
 	for _, state := range backendStates {
 		gauge(backendStateDesc, truth(b.State == state), state)
 	}
+	if !b.Since.IsZero() {
+		gauge(backendSinceDesc, float64(b.Since.Unix()))
+	}
+	gauge(backendBreakerDesc, map[string]float64{"half-open": 0.5, "open": 1}[b.Breaker])
 	gauge(backendLoginsDesc, float64(b.Logins))
 	gauge(backendQueuedDesc, float64(b.Queued))
 	gauge(backendSessionsDesc, float64(b.Sessions))

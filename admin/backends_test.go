@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDrainAndResume(t *testing.T) {
@@ -39,7 +40,7 @@ func TestBackendMetrics(t *testing.T) {
 	g := open(t, func(o *Options, _ *limits) {
 		o.Backends = func() []Backend {
 			return []Backend{{
-				Name: "guest-01", State: "open", Logins: 1, Queued: 2, Sessions: 3,
+				Name: "guest-01", State: "open", Breaker: "open", Since: time.Unix(1700000000, 0), Logins: 1, Queued: 2, Sessions: 3,
 				Refused: map[string]uint64{"busy": 4}, Connect: Latency{Count: 1, Median: 0.5, Max: 1.5}, LastError: "quoted secret",
 			}}
 		}
@@ -47,6 +48,7 @@ func TestBackendMetrics(t *testing.T) {
 	metrics := g.as(t, viewerSecret, "GET", "/metrics").body
 	for _, want := range []string{
 		`postern_backend_state{backend="guest-01",state="open"} 1`, `postern_backend_state{backend="guest-01",state="usable"} 0`,
+		`postern_backend_breaker{backend="guest-01"} 1`, `postern_backend_state_since_seconds{backend="guest-01"} 1.7e+09`,
 		`postern_backend_logins{backend="guest-01"} 1`, `postern_backend_queued{backend="guest-01"} 2`,
 		`postern_backend_sessions{backend="guest-01"} 3`, `postern_backend_refused_total{backend="guest-01",reason="busy"} 4`,
 		`postern_backend_latency_seconds{backend="guest-01",phase="connect",stat="median"} 0.5`,

@@ -48,7 +48,7 @@ func listBackends(ctx context.Context, a *asking, out, faults io.Writer) error {
 }
 
 func (a *asking) printBackends(out io.Writer, answers []answered[admin.BackendList]) error {
-	rows := newTable("GATEWAY", "BACKEND", "STATE", "FOR", "LOGINS", "QUEUED", "SESSIONS", "CONNECT", "GREETING", "LOGIN", "REFUSED", "ADDRESSES", "REASON")
+	rows := newTable("GATEWAY", "BACKEND", "STATE", "FOR", "BREAKER", "LOGINS", "QUEUED", "SESSIONS", "CONNECT", "GREETING", "LOGIN", "REFUSED", "ADDRESSES", "REASON")
 	for _, answer := range answers {
 		for _, b := range answer.value.Backends {
 			if a.json {
@@ -60,7 +60,7 @@ func (a *asking) printBackends(out io.Writer, answers []answered[admin.BackendLi
 				}
 				continue
 			}
-			rows.add(answer.from.name, b.Name, b.State, sinceText(b.Since), outOf(b.Logins, b.Limit), strconv.Itoa(b.Queued),
+			rows.add(answer.from.name, b.Name, b.State, sinceText(b.Since), b.Breaker, outOf(b.Logins, b.Limit), strconv.Itoa(b.Queued),
 				outOf(b.Sessions, b.MaxSessions), latency(b.Connect), latency(b.Greeting), latency(b.Login), refusals(b.Refused),
 				strings.Join(b.Addresses, " "), b.Reason)
 		}
@@ -98,12 +98,15 @@ func milliseconds(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Microsecond).String()
 }
 
+// refusals are those that there were, by cause.
 func refusals(byReason map[string]uint64) string {
-	var sum uint64
-	for _, n := range byReason {
-		sum += n
+	var causes []string
+	for _, reason := range sortedKeys(byReason) {
+		if n := byReason[reason]; n > 0 {
+			causes = append(causes, fmt.Sprintf("%d %s", n, reason))
+		}
 	}
-	return strconv.FormatUint(sum, 10)
+	return strings.Join(causes, ", ")
 }
 
 func drainCommand(a *asking) *cobra.Command {

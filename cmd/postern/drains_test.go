@@ -228,6 +228,7 @@ func TestDrainAndResumeAGateway(t *testing.T) {
 	postern(t, "backends", "drain", "guest-01", "--admin", socket).check(t, 0, "guest-01", "")
 	p.expect(t, "alice", maintenance)
 	p.expect(t, "bob", "bob on guest-02")
+	postern(t, "explain", "alice", "--admin", socket).check(t, 0, "drained, by socket", "")
 	if reply, err := running.Cmd("STAT"); err != nil || !strings.HasPrefix(reply, "+OK 1") {
 		t.Errorf("the running session hears %q, %v", reply, err)
 	}

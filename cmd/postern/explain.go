@@ -87,6 +87,9 @@ func (a *asking) showExplanation(out io.Writer, name string, e admin.Explanation
 	}
 	if e.Backend != nil {
 		facts.add("backend", e.Backend.Name+" "+strings.Join(e.Backend.Addresses, " "))
+		if e.Backend.State != "" {
+			facts.add("backend state", strings.TrimSuffix(e.Backend.State+", "+e.Backend.Reason, ", "))
+		}
 		facts.add("login", e.Login)
 		facts.add("state", e.State)
 	}

@@ -187,6 +187,11 @@ func (g *gateway) explain(ctx context.Context, address string) (admin.Explanatio
 	if e.Mailbox == "" {
 		return e, nil
 	}
+	for _, b := range g.adminBackends() {
+		if e.Backend != nil && b.Name == e.Backend.Name {
+			e.Backend = &b
+		}
+	}
 	e.Logins = g.desk.history.Of(e.Mailbox)
 	e.Sessions = slices.DeleteFunc(g.adminSessions(), func(s admin.Session) bool { return s.Mailbox != e.Mailbox })
 	if most := g.inForce.Load().config.Limits.SessionsPerMailbox; most > 0 && len(e.Sessions) >= most {

@@ -100,7 +100,7 @@ func downLater(t *testing.T, p *faultPlace, a *asker) {
 
 // prompt is how long a login may take that has nothing to do with the server that hangs. Those that have
 // wait for its time-out, which is longer.
-const prompt = 12 * time.Second
+const prompt = 10 * time.Second
 
 // hanging has the server say nothing. Whoever needs it waits for its time-out, and nobody else does.
 func hanging(t *testing.T, p *faultPlace, a *asker) {

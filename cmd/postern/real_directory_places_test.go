@@ -39,7 +39,7 @@ var faultPlaces = map[string]func(t *testing.T) *faultPlace{
 
 // askedTimes are short, so that what is kept is soon old. But a question takes so long that a login that waits for
 // one can be told from one that does not, however busy the machine is.
-const askedTimes = "timeout: 20s, ttl: 100ms, negative_ttl: 100ms"
+const askedTimes = "timeout: 15s, ttl: 100ms, negative_ttl: 100ms"
 
 // patientBackend has sessions wait for a question to its end.
 const patientBackend = "timeouts: {backend: 40s}"
@@ -189,7 +189,7 @@ func ldapPlace(t *testing.T, follow bool) *faultPlace {
 func ldapSource(s *realtest.Slapd, password string, follow bool) string {
 	mode := "filter: \"(mailboxAddress={address})\", " + askedTimes
 	if follow {
-		mode = "mode: follow, filter: \"(objectClass=mailbox)\", mailbox: mailboxAddress, timeout: 20s"
+		mode = "mode: follow, filter: \"(objectClass=mailbox)\", mailbox: mailboxAddress, timeout: 15s"
 	}
 	return fmt.Sprintf("{type: ldap, urls: [%q], bind_dn: %q, bind_password: %q, base: %q, backend: mailboxBackend, %s}",
 		s.Plain, s.Admin, password, s.People, mode)
