@@ -67,8 +67,8 @@ s390x:
 	.ci/s390x
 
 fuzz-short:
-	@echo "== each fuzz target for five seconds"
-	.ci/fuzz 5s
+	@echo "== each fuzz target for two seconds"
+	.ci/fuzz 2s
 
 ## fuzz: each fuzz target for FUZZTIME (10m)
 fuzz:
