@@ -183,7 +183,7 @@ func open(t *testing.T, change func(*Options, *limits)) *gateway {
 	}
 	server.limits = bounds
 	g.Server, g.socket = server, filepath.Join(t.TempDir(), "s")
-	socket, err := ListenSocket(g.socket)
+	socket, err := net.Listen("unix", g.socket)
 	if err != nil {
 		t.Fatal(err)
 	}

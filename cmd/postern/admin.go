@@ -13,6 +13,7 @@ import (
 	"postern/admin"
 	"postern/configs"
 	"postern/directory"
+	directoryserve "postern/directory/serve"
 	"postern/proxy"
 	posterntls "postern/proxy/tls"
 )
@@ -90,7 +91,7 @@ func (g *gateway) openSocket() error {
 	if path == "" {
 		return nil
 	}
-	l, err := admin.ListenSocket(path)
+	l, err := directoryserve.ListenUnix(path)
 	_, chosen := g.config.Position("admin.socket")
 	switch {
 	case err == nil:

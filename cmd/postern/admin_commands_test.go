@@ -90,7 +90,7 @@ func startAdmin(t *testing.T, name string, sessions ...admin.Session) *fakeGatew
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, err := admin.ListenSocket(g.socket)
+	socket, err := net.Listen("unix", g.socket)
 	if err != nil {
 		t.Fatal(err)
 	}

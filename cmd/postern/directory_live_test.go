@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func startDirectoryAdmin(t *testing.T, name string, held ...string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "s")
-	socket, err := admin.ListenSocket(path)
+	socket, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}

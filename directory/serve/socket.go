@@ -18,7 +18,7 @@ type socket struct {
 	file os.FileInfo
 }
 
-// ListenUnix opens a Unix socket for the owner and the group. What a dead process left there is
+// ListenUnix opens a Unix socket for the owner and the group, also for the admin side. What a dead process left there is
 // replaced; where a living one answers, it is an error. Close removes the file.
 //
 // The socket is made under another name first, and gets its mode before it gets its own name,

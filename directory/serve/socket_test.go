@@ -1,74 +1,118 @@
 package serve
 
 import (
-	"context"
-	"io"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-func TestListenUnix(t *testing.T) {
+func TestSocketModeAndEnd(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := ListenUnix(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Lstat(path); err != nil || info.Mode() != os.ModeSocket|0o660 {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != os.ModeSocket|0o660 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if _, err := ListenUnix(path); err == nil {
-		t.Error("the place of a living one is taken")
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
-	// What a dead process left: a socket file that nobody listens at.
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path + "2", Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.SetUnlinkOnClose(false)
-	_ = dead.Close()
-	again, err := ListenUnix(path + "2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+"3", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ListenUnix(path + "3"); err == nil {
-		t.Error("a file that is no socket is replaced")
-	}
-	_, _ = l.Close(), again.Close()
-	if _, err := os.Lstat(path); !os.IsNotExist(err) {
-		t.Errorf("the file stays: %v", err)
+	if rest, _ := os.ReadDir(filepath.Dir(path)); len(rest) != 0 {
+		t.Errorf("left behind: %v", rest)
 	}
 }
 
-// TestSocketmapByUnix: whoever can open the socket may ask.
-func TestSocketmapByUnix(t *testing.T) {
+// The file of a process that died is replaced, under its own name and under the one
+// that a socket begins with.
+func TestSocketOfTheDeadIsReplaced(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
+	for _, name := range []string{path, path + "~"} {
+		dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.SetUnlinkOnClose(false)
+		dead.Close()
+	}
 	l, err := ListenUnix(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- socketmapOf(t, newSite(), "").Serve(ctx, l) }()
+	defer l.Close()
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	_, _ = c.Write(appendNetstring(nil, "backend alice@example.com"))
-	_ = c.(*net.UnixConn).CloseWrite()
-	if got, err := io.ReadAll(c); err != nil || string(got) != "11:OK guest-01," {
-		t.Errorf("%q, %v", got, err)
+	c.Close()
+}
+
+func TestSocketOfTheLivingIsRespected(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	living, err := ListenUnix(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	if l, err := ListenUnix(path); err == nil || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), path) {
+		t.Fatalf("%v, %v", l, err)
 	}
-	if _, err := os.Lstat(path); !os.IsNotExist(err) {
-		t.Errorf("the file stays: %v", err)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the living one lost its socket: %v", err)
+	}
+	c.Close()
+	living.Close()
+}
+
+// A socket that another process has put in place is not taken away at the end.
+func TestSocketOfTheSuccessorStays(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	old, err := ListenUnix(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	successor, err := ListenUnix(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer successor.Close()
+	old.Close()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestSocketPathsThatCantBe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(dir, "nowhere", "s"), filepath.Join(dir, strings.Repeat("x", 200)), dir} {
+		if l, err := ListenUnix(path); err == nil {
+			l.Close()
+			t.Errorf("%s was taken", path)
+		}
+	}
+	// Whoever means the usual place can tell that it isn't there.
+	if _, err := ListenUnix(filepath.Join(dir, "nowhere", "s")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {
+		t.Errorf("the file is %q, %v", text, err)
 	}
 }
