@@ -25,19 +25,27 @@ func (p *process) loginsSoon(t *testing.T, want string) {
 	t.Fatalf("alice hears %q, want %q\n%s", got, want, p.log())
 }
 
-// tryAlice is "ok" or what she heard.
+// tryAlice is "ok" or what she heard. A guest may let go of her maildrop a moment after her last session.
 func (p *process) tryAlice(t *testing.T) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", p.address)
-	if err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", p.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := pop3test.NewClient(conn)
+		err = c.Login("alice", "secret")
+		if err == nil {
+			_, err = c.Cmd("QUIT")
+		}
+		_ = c.Close()
+		switch {
+		case err == nil:
+			return "ok"
+		case !strings.Contains(err.Error(), "[IN-USE]") || time.Now().After(deadline):
+			return err.Error()
+		}
 	}
-	c := pop3test.NewClient(conn)
-	defer c.Close()
-	if err := c.Login("alice", "secret"); err != nil {
-		return err.Error()
-	}
-	return "ok"
 }
 
 // TestRealCatalogue: the backends of a gateway are the instances of a service. What Consul says of their health

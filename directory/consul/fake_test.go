@@ -135,7 +135,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.txn(w, r)
 			return
 		}
-		body, _ := io.ReadAll(r.Body)
+		body, err := io.ReadAll(r.Body)
+		if err != nil { // whoever sent it was called off in its midst
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
 		value := string(body)
 		f.cas(w, r, key, &value)
 	case http.MethodDelete:
