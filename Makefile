@@ -57,10 +57,11 @@ unit:
 	@echo "== unit tests, in random order, with the race detector"
 	$(GO) test -race -shuffle=on ./...
 
-# The last step: its closing lines are go test's own.
+# The last step: its closing lines are go test's own. Its tests wait for servers most of the time, so
+# more of them run at once than there are processors.
 real:
 	@echo "== real mail servers and clients"
-	POSTERN_REAL=1 $(GO) test -shuffle=on -timeout 30m -run Real ./directory/... ./backend/... ./cmd/postern/...
+	POSTERN_REAL=1 $(GO) test -shuffle=on -parallel 4 -timeout 30m -run Real ./directory/... ./backend/... ./cmd/postern/...
 
 s390x:
 	@echo "== unit tests of the pure packages on s390x (64 bits, big-endian), emulated"
